@@ -1,0 +1,207 @@
+// Package worker is both ends of the protocol by which work runs on a GPU host. Client, on the server's machine, uploads
+// a Plan over a hosts.Conn and starts `sotaloop worker run` there, detached; the worker holds the GPU lease, executes
+// the plan's launches in order, and writes what happened as Events into its run folder, atomically and in order. The
+// caller may die at any time: it reads the events again by RunID, and a repeated start is the same start.
+package worker
+
+import (
+	"time"
+
+	"github.com/sotaloop/sotaloop/internal/bench"
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/framework"
+)
+
+// PlanKind and PlanVersion name the format of a plan.
+const (
+	PlanKind    = "sotaloop.plan"
+	PlanVersion = 1
+)
+
+// Plan is everything one run does on a host, to its end without a server.
+type Plan struct {
+	Kind           string             `json:"kind"`
+	V              int                `json:"v"`
+	RunID          string             `json:"run_id"` // hash of campaign, job and step: the folder's name
+	Campaign       string             `json:"campaign"`
+	Job            string             `json:"job"`
+	ContractDigest string             `json:"contract_digest"`
+	Workdir        string             `json:"workdir"`   // on the host; "~/" is the home there
+	LeaseDir       string             `json:"lease_dir"` // shared by everyone on the host
+	Device         string             `json:"device"`    // cuda or cpu
+	GPUs           []int              `json:"gpus"`
+	Simulated      bool               `json:"simulated"`
+	LaunchDeadline time.Duration      `json:"launch_deadline_ns"`     // a launch not ready by then has failed; 0 = 60 min
+	StallAfter     time.Duration      `json:"stall_after_ns"`         // no log line, CPU, or bytes read for so long: failed; 0 = 10 min
+	AuditLimits    *bench.AuditLimits `json:"audit_limits,omitempty"` // nil = the design's
+	Launches       []Launch           `json:"launches"`
+}
+
+// Launch is one server process lifetime with the points and captures it carries.
+type Launch struct {
+	ID        string             `json:"id"` // unique in the campaign
+	Candidate string             `json:"candidate"`
+	Entry     string             `json:"entry"`
+	Framework contract.Framework `json:"framework"`
+	Phase     string             `json:"phase"` // preflight, search, block, revalidate, profile, aa
+	Block     int                `json:"block"`
+	Argv      []string           `json:"argv"`
+	Env       map[string]string  `json:"env"`
+	SecretEnv []string           `json:"secret_env"` // names taken from the host account's environment, never values
+	Overlay   *Overlay           `json:"overlay,omitempty"`
+	Protocol  framework.Protocol `json:"protocol"`
+	Served    string             `json:"served_model"`
+	Endpoint  string             `json:"endpoint"`
+	Points    []Point            `json:"points"`
+	Captures  []Capture          `json:"captures"`
+}
+
+// Overlay puts the files of one git tree before the installed package. The worker copies (by links) the installed package
+// and lays the tree's files over it; the running process must prove that it loaded them.
+type Overlay struct {
+	Tree        string            `json:"tree"`         // git tree id, names the folder
+	Tar         string            `json:"tar"`          // file name in the run's inbox, uploaded before the start
+	TarDigest   string            `json:"tar_digest"`   // SHA-256
+	ImportName  string            `json:"import_name"`  // e.g. sglang
+	PackageRoot string            `json:"package_root"` // where in the tree the package lies, e.g. python/sglang
+	Base        map[string]string `json:"base"`         // touched file (relative to the package) → SHA-256 of the base commit's blob; must equal the installed file
+	Want        map[string]string `json:"want"`         // touched file → SHA-256 that the process must have loaded
+}
+
+// Point is one load level within a launch.
+type Point struct {
+	ID    string     `json:"id"`
+	Spec  bench.Spec `json:"spec"`
+	Flush bool       `json:"flush"` // flush the prefix cache before it
+}
+
+// Capture is one profiler capture within a launch.
+type Capture struct {
+	ID        string `json:"id"`
+	Stage     string `json:"stage"` // prefill or decode
+	InputLen  int    `json:"input_len"`
+	OutputLen int    `json:"output_len"`
+	Batch     int    `json:"batch"`  // concurrent requests while capturing
+	Warmup    int    `json:"warmup"` // requests before
+	Steps     int    `json:"steps"`  // profiler steps wanted
+	Seed      uint64 `json:"seed,string"`
+}
+
+// EventKind names what happened in a run.
+type EventKind string
+
+// The kinds of events, in the order a run emits them.
+const (
+	EventRunStarted    EventKind = "run.started"    // lease held
+	EventLaunchStarted EventKind = "launch.started" // process exists
+	EventLaunchReady   EventKind = "launch.ready"
+	EventLaunchFailed  EventKind = "launch.failed"
+	EventPointDone     EventKind = "point.done"
+	EventPointFailed   EventKind = "point.failed"
+	EventCaptureDone   EventKind = "capture.done"
+	EventCaptureFailed EventKind = "capture.failed"
+	EventLaunchStopped EventKind = "launch.stopped" // teardown confirmed
+	EventRunDone       EventKind = "run.done"       // lease released; State says how it ended
+)
+
+// Event is one thing that happened in a run. Seq counts from 1 without gaps.
+type Event struct {
+	Seq      int                `json:"seq"`
+	Kind     EventKind          `json:"kind"`
+	Time     time.Time          `json:"time"`      // UTC, for people
+	ElapsedS float64            `json:"elapsed_s"` // since the run started, monotonic
+	Launch   string             `json:"launch,omitempty"`
+	Point    string             `json:"point,omitempty"`
+	Capture  string             `json:"capture,omitempty"`
+	Proc     *Proc              `json:"proc,omitempty"`
+	Port     int                `json:"port,omitempty"`
+	Phases   map[string]float64 `json:"phases_s,omitempty"` // seconds since launch at which a phase ended
+	Loaded   map[string]string  `json:"loaded,omitempty"`   // file → SHA-256 that the process proved it loaded
+	Info     string             `json:"info,omitempty"`     // resolved server arguments, JSON text, capped
+	Failure  *Failure           `json:"failure,omitempty"`
+	Metrics  *bench.Metrics     `json:"metrics,omitempty"`
+	Audit    *bench.Audit       `json:"audit,omitempty"`
+	Quiet    *Quiet             `json:"quiet,omitempty"`
+	Files    []File             `json:"files"`
+	State    string             `json:"state,omitempty"` // run.done: done, failed, canceled
+}
+
+// Proc identifies a process that we started, so that no other is ever signalled.
+type Proc struct {
+	PID       int    `json:"pid"`
+	StartTime uint64 `json:"start_time"` // clock ticks since boot, /proc/PID/stat field 22
+	BootID    string `json:"boot_id"`
+	PGID      int    `json:"pgid"`
+	Exe       string `json:"exe"` // resolved executable
+}
+
+// Failure says why a launch, point or capture failed.
+type Failure struct {
+	Class   framework.FailureClass `json:"class"`
+	Reason  string                 `json:"reason"`
+	LogTail string                 `json:"log_tail,omitempty"` // untrusted bytes of the engine, capped
+	Exit    *int                   `json:"exit,omitempty"`
+}
+
+// Quiet is what else ran on the host during a point.
+type Quiet struct {
+	ForeignCPUShare float64  `json:"foreign_cpu_share"` // CPU time outside the campaign's processes ÷ capacity
+	PSICPU          *float64 `json:"psi_cpu_some_pct,omitempty"`
+	ForeignGPU      []string `json:"foreign_gpu"` // processes on our GPUs that are not ours
+	PeakRSSMiB      float64  `json:"peak_rss_mib,omitempty"`
+	PeakGPUMiB      float64  `json:"peak_gpu_mem_mib,omitempty"`
+}
+
+// File is an artifact in the run folder, fetched by name.
+type File struct {
+	Name   string `json:"name"` // relative to the run folder
+	Role   string `json:"role"` // records, log, trace, outputs
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+}
+
+// Status is what a caller sees of a run.
+type Status struct {
+	RunID     string  `json:"run_id"`
+	State     string  `json:"state"`  // absent, starting, running, done, failed, canceled, lost
+	Events    []Event `json:"events"` // after the asked seq
+	Doing     string  `json:"doing"`  // a line for people
+	Fraction  float64 `json:"fraction"`
+	Heartbeat float64 `json:"heartbeat_age_s"`
+}
+
+// Facts is what a probe finds on a host.
+type Facts struct {
+	Hostname    string            `json:"hostname"`
+	OS          string            `json:"os"`
+	Arch        string            `json:"arch"`
+	Kernel      string            `json:"kernel"`
+	BootID      string            `json:"boot_id"`
+	Now         time.Time         `json:"now"`
+	CPUs        int               `json:"cpus"`
+	MemoryMiB   int64             `json:"memory_mib"`
+	DiskFreeMiB int64             `json:"disk_free_mib"`
+	Simulated   bool              `json:"simulated"`
+	Engines     map[string]string `json:"engines"` // entry → "" or why its executable cannot be used
+	Models      map[string]Model  `json:"models"`
+	Leases      []Lease           `json:"leases"`
+}
+
+// Model is a snapshot folder found on the host.
+type Model struct {
+	Path     string `json:"path"`
+	Gap      string `json:"gap,omitempty"` // absent, partial, gated, no_space
+	Identity string `json:"identity"`      // digest over names, sizes and safetensors headers
+	Config   string `json:"config"`        // config.json text, capped
+	Bytes    int64  `json:"bytes"`
+}
+
+// Lease is an exclusive claim on a GPU of a host.
+type Lease struct {
+	GPU      string    `json:"gpu"` // "0", or "cpu"
+	Campaign string    `json:"campaign"`
+	RunID    string    `json:"run_id"`
+	Owner    string    `json:"owner"`
+	Proc     Proc      `json:"proc"`
+	Since    time.Time `json:"since"`
+}
