@@ -1,0 +1,61 @@
+package trace
+
+// The stages a GPU event can belong to.
+const (
+	Prefill    = "prefill"
+	Decode     = "decode"
+	Mixed      = "mixed"
+	Unassigned = "unassigned"
+)
+
+// Stage holds the tables of one stage of one trace file.
+type Stage struct {
+	Stage  string `json:"stage"`
+	Rank   int    `json:"rank"`
+	Path   string `json:"path"`   // trace file the stage was read from
+	Digest string `json:"digest"` // first 16 hex digits of the file's SHA-256, as in row ids
+	Source string `json:"source"` // "gpu": GPU events; "cpu": operators of a host without GPU events
+	// Steps counts the step windows of this stage (0 when the trace has none). Draft steps of
+	// speculative decoding are counted apart unless there are no others.
+	Steps      int `json:"steps"`
+	DraftSteps int `json:"draft_steps"`
+	// GraphReplays counts CUDA graph launches whose kernels are in this stage.
+	GraphReplays int     `json:"graph_replays"`
+	TotalUS      float64 `json:"total_us"`      // summed durations
+	BusyUS       float64 `json:"busy_us"`       // union of durations over streams, per device, summed
+	PostUS       float64 `json:"post_us"`       // part of total launched after the step's window
+	PerStepUS    float64 `json:"per_step_us"`   // total over steps, 0 without steps
+	Share        float64 `json:"share"`         // of the file's total
+	MappedShare  float64 `json:"mapped_share"`  // of the stage's time with a source location
+	KernelsTotal int     `json:"kernels_total"` // rows before MinShare
+
+	Kernels    []Kernel        `json:"kernels"`
+	Categories []CategoryShare `json:"categories"`
+	Overlap    []Overlap       `json:"overlap"`
+	Fuse       []Fuse          `json:"fuse"`
+	Idle       Idle            `json:"idle"`
+	Layers     Layers          `json:"layers"`
+	Families   []Family        `json:"families"`
+
+	all []Kernel // every row, for Row and Diff
+}
+
+// CategoryShare is the time of one kernel category in a stage.
+type CategoryShare struct {
+	Category string  `json:"category"`
+	TotalUS  float64 `json:"total_us"`
+	Share    float64 `json:"share"` // of the stage's total
+	Launches int     `json:"launches"`
+}
+
+// Family sums the kernels of one canonical name, with the spread over the stage's steps.
+type Family struct {
+	Name     string  `json:"name"`
+	Category string  `json:"category"`
+	TotalUS  float64 `json:"total_us"`
+	Launches int     `json:"launches"`
+	// PerStepUS is the mean over the stage's steps and SDStepUS the sample standard deviation
+	// between them; both 0 without steps.
+	PerStepUS float64 `json:"per_step_us"`
+	SDStepUS  float64 `json:"sd_step_us"`
+}
