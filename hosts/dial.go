@@ -1,0 +1,35 @@
+package hosts
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// ErrClosed is returned by every call on a Conn after its Close.
+var ErrClosed = errors.New("connection to host is closed")
+
+// DialOptions say where a client's SSH files are. The zero value of a field is its default.
+type DialOptions struct {
+	// SSHConfig are the client configuration files in order of precedence; a missing one is skipped.
+	// Nil: ~/.ssh/config, then /etc/ssh/ssh_config. Empty and not nil: none.
+	SSHConfig []string
+	// KnownHosts replace the files that the configuration names.
+	// Nil: UserKnownHostsFile and GlobalKnownHostsFile, else OpenSSH's defaults.
+	KnownHosts []string
+	// HomeDir is the home folder of the user on this machine ("~" in the files above and on a local host).
+	HomeDir string
+	// AgentSocket is the path of an ssh-agent's socket; empty is no agent. IdentityAgent overrides it.
+	AgentSocket string
+	// KeepAlive is how often a silent connection is asked for a sign of life; two missed answers end it.
+	// Zero: 15 s.
+	KeepAlive time.Duration
+	// Log gets what was skipped and retried. Nil: nothing is logged.
+	Log *slog.Logger
+}
+
+// Dial connects to the host that entry e describes; name is its name in the inventory, for messages.
+func Dial(ctx context.Context, name string, e HostEntry, opt DialOptions) (Conn, error) {
+	return nil, errors.New("not connected")
+}

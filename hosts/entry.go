@@ -1,0 +1,47 @@
+package hosts
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+)
+
+// The devices of a host.
+const (
+	DeviceCUDA = "cuda"
+	DeviceCPU  = "cpu"
+)
+
+// HostEntry is one host of the inventory, defaults filled in.
+type HostEntry struct {
+	SSH      string                 `json:"ssh,omitempty"`   // alias or [user@]host[:port]; empty when Local
+	Local    bool                   `json:"local,omitempty"` // this machine
+	Device   string                 `json:"device"`          // DeviceCUDA (default) or DeviceCPU
+	GPUs     []int                  `json:"gpus"`            // indices that campaigns may use; empty: all
+	Workdir  string                 `json:"workdir"`         // default ~/sotaloop
+	LeaseDir string                 `json:"lease_dir"`       // default /var/lock/sotaloop
+	HFCache  string                 `json:"hf_cache"`        // default ~/.cache/huggingface
+	Models   map[string]string      `json:"models"`          // model id to folder on the host
+	Env      map[string]string      `json:"env"`             // variables for every engine of the host
+	Secrets  []string               `json:"secrets"`         // names of variables, never values
+	Engines  map[string]EngineEntry `json:"engines"`
+}
+
+// Transport is "local" or "ssh".
+func (e HostEntry) Transport() string {
+	if e.Local {
+		return "local"
+	}
+	return "ssh"
+}
+
+// Digest is the SHA-256, in hex, of the entry as JSON with sorted keys and defaults filled in. The order and the
+// comments of the file do not change it.
+func (e HostEntry) Digest() string {
+	data, err := json.Marshal(e) // maps come out sorted
+	if err != nil {
+		panic("hosts: a HostEntry holds only strings, integers and booleans: " + err.Error())
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
