@@ -1,0 +1,112 @@
+package bench
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+)
+
+// Spec is one load point: what is offered, and how it is judged to have been offered well.
+type Spec struct {
+	Scenario contract.Scenario
+	Seed     uint64 // from MixSeed; equal for every side of a block
+	Phase    string // recorded only; MixSeed has it in the seed
+	Block    int    // recorded only
+
+	Vocab      TokenRange // random scenarios
+	Rows       []Row      // text, chat and replay: the measured rows, in order
+	WarmupRows []Row      // text, chat: rows for everything unmeasured; none of Rows
+
+	Goodput      *contract.Goodput
+	WantLogprobs bool   // ask for the log-probability of every generated token
+	KeepOutputs  bool   // keep output text in the records
+	DigestKey    []byte // private datasets: output digests are HMAC-SHA256 under this key
+
+	MaxWarmupWaves int           // most settling waves; 0 takes the scenario's warmup_waves
+	Deadline       time.Duration // longest time the whole point may take; 0 = no limit but ctx
+	RequestTimeout time.Duration // longest time one request may take from its sending; 0 = DefaultRequestTimeout
+	Window         WindowRule    // zero fields take the defaults
+	Limits         Limits        // zero fields take the defaults
+}
+
+// DefaultRequestTimeout bounds one request unless the spec says otherwise.
+const DefaultRequestTimeout = 30 * time.Minute
+
+// WindowRule says how long an open-loop window has to be.
+type WindowRule struct {
+	Min       time.Duration // shortest window; default 60 s
+	E2EFactor float64       // the window must span this many median E2E latencies; default 5
+	Lead      time.Duration // load before the window; 0 = twice the median E2E of the warm-up, at least a tenth of the window
+}
+
+// Row is one line of a stored dataset.
+type Row struct {
+	Prompt    string          `json:"prompt,omitempty"`
+	Messages  json.RawMessage `json:"messages,omitempty"`
+	OutputLen int             `json:"output_len"` // tokens; 0 takes the scenario's
+	Extra     map[string]any  `json:"extra_request_body,omitempty"`
+	At        *float64        `json:"timestamp,omitempty"` // replay: seconds, any origin
+}
+
+// TokenRange is the ids random prompts are drawn from: [Lo, Hi) without Exclude.
+type TokenRange struct {
+	Lo      int   `json:"lo"`
+	Hi      int   `json:"hi"`
+	Exclude []int `json:"exclude,omitempty"` // special, placeholder and padding ids
+}
+
+// Size is the number of ids in the range.
+func (r TokenRange) Size() int {
+	return max(0, r.Hi-r.Lo) - len(r.excluded())
+}
+
+// excluded gives the excluded ids inside the range, sorted, each once.
+func (r TokenRange) excluded() []int {
+	in := slices.DeleteFunc(slices.Clone(r.Exclude), func(id int) bool { return id < r.Lo || id >= r.Hi })
+	slices.Sort(in)
+	return slices.Compact(in)
+}
+
+// Validate refuses a spec that cannot be offered.
+func (s Spec) Validate() error {
+	if err := s.Scenario.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case s.Scenario.Kind == contract.KindRandom && s.Scenario.Arrival == contract.ArrivalReplay:
+		return fault.New(fault.InvalidInput, "scenario %q: replay needs the timestamps of a dataset", s.Scenario.Name).At("scenarios.kind", s.Scenario.Kind, contract.KindText, contract.KindChat)
+	case s.Scenario.Kind == contract.KindRandom && (s.Vocab.Lo < 0 || s.Vocab.Size() < 2):
+		return fault.New(fault.InvalidInput, "token range [%d, %d) without %d ids leaves fewer than two", s.Vocab.Lo, s.Vocab.Hi, len(s.Vocab.Exclude)).At("vocab", "")
+	case s.Scenario.Kind != contract.KindRandom:
+		return s.validateRows()
+	}
+	return nil
+}
+
+func (s Spec) validateRows() error {
+	if s.Scenario.Arrival != contract.ArrivalReplay && len(s.Rows) < s.Scenario.NumPrompts {
+		return fault.New(fault.InvalidInput, "scenario %q: %d rows for %d prompts", s.Scenario.Name, len(s.Rows), s.Scenario.NumPrompts).At("rows", "").
+			Hint("lower num_prompts to %d or give a larger dataset", len(s.Rows))
+	}
+	if len(s.WarmupRows) == 0 && (s.waves() > 0 || s.Scenario.Arrival == contract.ArrivalPoisson || s.Scenario.Arrival == contract.ArrivalConstant) {
+		return fault.New(fault.InvalidInput, "scenario %q: no rows are left for the warm-up", s.Scenario.Name).At("warmup_rows", "").
+			Hint("keep rows of the dataset apart for the warm-up: a warm-up prompt is never a measured one")
+	}
+	for i, r := range s.Rows {
+		if (r.Prompt == "") == (len(r.Messages) == 0) || (s.Scenario.Arrival == contract.ArrivalReplay && r.At == nil) {
+			return fault.New(fault.InvalidInput, "row %d needs a prompt or messages, and a timestamp for a replay", i+1).At("rows", "")
+		}
+	}
+	return nil
+}
+
+// waves is the most settling waves the point may run.
+func (s Spec) waves() int {
+	if s.MaxWarmupWaves > 0 {
+		return s.MaxWarmupWaves
+	}
+	return s.Scenario.WarmupWaves
+}
