@@ -33,6 +33,7 @@ type Plan struct {
 	Simulated      bool               `json:"simulated"`
 	LaunchDeadline time.Duration      `json:"launch_deadline_ns"`     // a launch not ready by then has failed; 0 = 60 min
 	StallAfter     time.Duration      `json:"stall_after_ns"`         // no log line, CPU, or bytes read for so long: failed; 0 = 10 min
+	StopGrace      time.Duration      `json:"stop_grace_ns"`          // between SIGTERM and SIGKILL; 0 = 30 s
 	AuditLimits    *bench.AuditLimits `json:"audit_limits,omitempty"` // nil = the design's
 	Launches       []Launch           `json:"launches"`
 }
@@ -60,6 +61,7 @@ type Launch struct {
 // and lays the tree's files over it; the running process must prove that it loaded them.
 type Overlay struct {
 	Tree        string            `json:"tree"`         // git tree id, names the folder
+	Installed   Package           `json:"installed"`    // where the installed package is; empty = by the launch's program
 	Tar         string            `json:"tar"`          // file name in the run's inbox, uploaded before the start
 	TarDigest   string            `json:"tar_digest"`   // SHA-256
 	ImportName  string            `json:"import_name"`  // e.g. sglang
@@ -123,6 +125,7 @@ type Event struct {
 	Audit    *bench.Audit       `json:"audit,omitempty"`
 	Quiet    *Quiet             `json:"quiet,omitempty"`
 	Files    []File             `json:"files"`
+	Cache    string             `json:"cache,omitempty"` // point: flushed, kept (not asked), unflushable (the server cannot)
 	State    string             `json:"state,omitempty"` // run.done: done, failed, canceled
 }
 
@@ -131,7 +134,7 @@ type Proc struct {
 	PID       int    `json:"pid"`
 	StartTime uint64 `json:"start_time"` // clock ticks since boot, /proc/PID/stat field 22
 	BootID    string `json:"boot_id"`
-	PGID      int    `json:"pgid"`
+	PGID      int    `json:"pgid,omitempty"`
 	Exe       string `json:"exe"` // resolved executable
 }
 
@@ -160,14 +163,27 @@ type File struct {
 	Size   int64  `json:"size"`
 }
 
+// States of a run.
+const (
+	StateAbsent   = "absent"   // no run folder
+	StateStarting = "starting" // prepared, no event yet
+	StateRunning  = "running"  // the worker lives
+	StateDone     = "done"     // every launch was carried out; some may have failed
+	StateFailed   = "failed"   // the run itself could not go on
+	StateCanceled = "canceled" // asked to stop, torn down
+	StateLost     = "lost"     // the worker is gone without a last event; Reap ends what it left
+)
+
 // Status is what a caller sees of a run.
 type Status struct {
-	RunID     string  `json:"run_id"`
-	State     string  `json:"state"`  // absent, starting, running, done, failed, canceled, lost
-	Events    []Event `json:"events"` // after the asked seq
-	Doing     string  `json:"doing"`  // a line for people
-	Fraction  float64 `json:"fraction"`
-	Heartbeat float64 `json:"heartbeat_age_s"`
+	RunID     string     `json:"run_id"`
+	State     string     `json:"state"`  // one of the State constants
+	Reason    string     `json:"reason"` // why it failed, was canceled or is lost
+	Events    []Event    `json:"events"` // after the asked seq
+	Doing     string     `json:"doing"`  // a line for people
+	Fraction  float64    `json:"fraction"`
+	Heartbeat float64    `json:"heartbeat_age_s"`
+	Refused   *wireFault `json:"refused,omitempty"` // starting only: why the worker did not begin
 }
 
 // Facts is what a probe finds on a host.
