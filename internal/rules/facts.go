@@ -1,0 +1,117 @@
+package rules
+
+import (
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/framework"
+)
+
+// Facts is what rules are checked over; the parts that a moment does not need are nil.
+type Facts struct {
+	Contract *contract.Contract
+	Decide   *DecideFacts
+	Search   *SearchFacts
+	Blocks   *BlockFacts
+	Verdicts []VerdictFact
+	Evidence *EvidenceFacts
+	Patch    *PatchFacts
+	Approval *ApprovalFacts
+	Branch   string // applied branch, empty = none
+	Rows     int    // rows of any status
+	Reason   string // why there are none
+}
+
+// DecideFacts says how many blocks a verdict needs.
+type DecideFacts struct {
+	Need int // fewest blocks at which a test can reject
+}
+
+// SearchFacts is a search asked for.
+type SearchFacts struct {
+	Side     contract.Side
+	Captured bool // help captured in this campaign
+	Flags    []FlagUse
+}
+
+// FlagUse is a flag of a base command or space, with every value it would take.
+type FlagUse struct {
+	Name    string
+	Values  []any
+	Known   bool // in the captured help
+	Nearest []string
+	Class   framework.FlagClass
+	Allowed bool   // an unlisted flag that the policy lists
+	Problem string // why a value does not fit the flag's type, empty = fits
+	Value   string // the value at fault
+	Choices []string
+	Role    string // "", tp, pp, dp, ep, context, backend: what the adapter says the flag decides
+}
+
+// BlockFacts is a run of blocks, a comparison or a profile asked for.
+type BlockFacts struct {
+	Scenarios  []string // asked for
+	Blocks     int      // asked for, 0 = the contract's
+	Candidates []CandidateFact
+	Searched   map[string]bool // entry → its search is finished
+	Measured   int             // interleaved blocks that exist
+}
+
+// CandidateFact is one named candidate.
+type CandidateFact struct {
+	ID     string
+	Entry  string // empty = unknown id
+	Status string // ok, or how it failed
+	Reason string
+}
+
+// VerdictFact is one recorded verdict.
+type VerdictFact struct {
+	Scenario, Metric, Verdict, Against, Reason string
+}
+
+// EvidenceFacts is what a proposal cites.
+type EvidenceFacts struct {
+	Rows           []RowFact
+	Stage          string
+	Location       string
+	LocationExists bool
+	Scenario       string
+	Metric         string
+	Measured       []string // metrics that rows of the scenario hold
+	SlowStages     []string // stages whose time the metric depends on
+	BaseCommit     string
+	HostSimulated  bool
+}
+
+// RowFact is one cited table row.
+type RowFact struct {
+	ID        string
+	Found     bool
+	Stage     string
+	Share     float64
+	Locations []string // path:line func
+	Paths     []string
+	Candidate string
+	Entry     string
+	Target    bool   // trace of the target's measured candidate
+	Commit    string // source commit that the traced process ran
+	Simulated bool
+}
+
+// PatchFacts is a parsed and applied diff.
+type PatchFacts struct {
+	Paths         []string
+	ChangedTests  []string // existing test files whose lines change or go
+	TouchesCited  bool
+	Elsewhere     string
+	Gain          float64
+	OpenProposals []string
+}
+
+// ApprovalFacts is what is known of a proposal's approval.
+type ApprovalFacts struct {
+	Proposal string
+	Decision string // "", approve, reject
+	Problem  string // why a recorded approval does not hold
+	Reason   string // of a rejection
+	Command  string
+}

@@ -1,0 +1,120 @@
+package rules
+
+import (
+	"fmt"
+
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/framework"
+)
+
+func helpFirst(f *Facts) *Violation {
+	if f.Search.Captured {
+		return nil
+	}
+	return &Violation{What: fmt.Sprintf("the flags of %q have not been captured on this host", f.Search.Side.Entry), Field: "framework", Got: f.Search.Side.Entry,
+		Fix:  fmt.Sprintf("call list_flags with framework %q and wait for its job", f.Search.Side.Entry),
+		Next: []fault.Next{{Tool: "list_flags", Why: "captures help, version and commit of " + f.Search.Side.Entry}}}
+}
+
+func trtBackend(f *Facts) *Violation {
+	if f.Search.Side.Framework != contract.TensorRTLLM {
+		return nil
+	}
+	for _, u := range f.Search.Flags {
+		if u.Role != "backend" {
+			continue
+		}
+		for _, v := range u.Values {
+			if v != "pytorch" {
+				return &Violation{What: fmt.Sprintf("tensorrt_llm backend %q is out of scope", v), Field: u.Name, Got: fmt.Sprint(v), Want: []string{"pytorch"},
+					Fix: "leave the backend to the contract: trtllm-serve serve --backend pytorch, or the framework is unsupported for this campaign"}
+			}
+		}
+	}
+	return nil
+}
+
+func unknownFlag(f *Facts) *Violation {
+	for _, u := range f.Search.Flags {
+		if !u.Known {
+			return &Violation{What: fmt.Sprintf("flag %q is not in the captured help of %s", u.Name, f.Search.Side.Entry), Field: u.Name, Got: u.Name, Want: u.Nearest,
+				Fix:  "use a flag that list_flags shows",
+				Next: []fault.Next{{Tool: "list_flags", Why: "shows the flags this build accepts; match filters by name"}}}
+		}
+		if u.Problem != "" {
+			return &Violation{What: fmt.Sprintf("value %s does not fit --%s: %s", u.Value, u.Name, u.Problem), Field: u.Name, Got: u.Value, Want: u.Choices,
+				Fix: "give values of the flag's type"}
+		}
+	}
+	return nil
+}
+
+func flagClass(f *Facts) *Violation {
+	for _, u := range f.Search.Flags {
+		v := &Violation{Field: u.Name, Got: u.Name}
+		switch {
+		case u.Class == framework.ClassContract:
+			v.What = fmt.Sprintf("--%s is a term of the contract", u.Name)
+			v.Fix = "set it in open_campaign, equal for every side; a change is a new campaign"
+			v.Next = []fault.Next{{Tool: "open_campaign", Why: "a new campaign with other terms (from copies this one's)"}}
+		case u.Class == framework.ClassHost:
+			v.What = fmt.Sprintf("--%s is set by the worker", u.Name)
+			v.Fix = "leave address, port, paths, logs and keys out"
+		case u.Class == framework.ClassForbidden:
+			v.What = fmt.Sprintf("--%s loads code or reads and writes named files", u.Name)
+			v.Fix = "leave it out; no policy line allows it from a tool"
+		case u.Class == framework.ClassUnlisted && !u.Allowed:
+			v.What = fmt.Sprintf("--%s takes free text that no list knows", u.Name)
+			v.Fix = fmt.Sprintf("ask the engineer for the policy line `flags: {%s: [%s]}`", f.Search.Side.Framework, u.Name)
+		default:
+			continue
+		}
+		return v
+	}
+	return nil
+}
+
+func pinnedKnob(f *Facts) *Violation {
+	if f.Contract.CapacityStudy {
+		return nil
+	}
+	for _, u := range f.Search.Flags {
+		if u.Class == framework.ClassPinned && len(u.Values) > 1 {
+			return &Violation{What: fmt.Sprintf("--%s is pinned in a fair search", u.Name), Field: u.Name, Got: fmt.Sprint(u.Values...),
+				Fix: "give it one value in base_flags, or open the campaign with capacity_study: true"}
+		}
+	}
+	return nil
+}
+
+func legalLayout(f *Facts) *Violation {
+	gpus := f.Contract.GPUCount()
+	product, worst := 1, ""
+	for _, u := range f.Search.Flags {
+		largest := 1
+		for _, v := range u.Values {
+			if n, ok := integer(v); ok {
+				largest = max(largest, n)
+			}
+		}
+		switch u.Role {
+		case "tp", "pp", "dp":
+			product *= largest
+			worst = u.Name
+		case "ep":
+			if largest > gpus {
+				return layoutViolation(u.Name, largest, gpus)
+			}
+		}
+	}
+	if product > gpus {
+		return layoutViolation(worst, product, gpus)
+	}
+	return nil
+}
+
+func layoutViolation(name string, needs, gpus int) *Violation {
+	return &Violation{What: fmt.Sprintf("the layout needs %d GPUs, the contract has %d", needs, gpus), Field: name, Got: fmt.Sprint(needs),
+		Want: []string{fmt.Sprintf("at most %d", gpus)}, Fix: "keep tp × pp × dp, and ep, within the contract's GPUs"}
+}
