@@ -51,7 +51,12 @@ func (f *File) Path() string { return f.path }
 func (f *File) Entries() ([]Entry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, err := f.refresh(); err != nil {
+	_, err := f.refresh()
+	if err != nil {
+		// A reader without the lock can meet the moment in which an appender cuts a torn line; the second look is whole.
+		_, err = f.refresh()
+	}
+	if err != nil {
 		return nil, err
 	}
 	return slices.Clone(f.entries), nil
@@ -101,7 +106,7 @@ func (f *File) refresh() (torn int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if f.seen != nil && (!os.SameFile(f.seen, info) || info.Size() < f.offset) {
+	if info.Size() < f.offset || f.seen != nil && !os.SameFile(f.seen, info) {
 		f.entries, f.offset = nil, 0
 	}
 	f.seen = info
@@ -130,7 +135,9 @@ func (f *File) write(pending []Pending, torn int64) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = f.put(w, raw, torn)
+	if err = f.put(w, raw, torn); err == nil {
+		f.seen, err = w.Stat()
+	}
 	if err = errors.Join(err, w.Close()); err != nil {
 		return nil, fmt.Errorf("append to %s: %w", f.path, err)
 	}

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -37,6 +39,9 @@ func Next(last Entry, p Pending, now time.Time) (Entry, []byte, error) {
 	payload := p.Payload
 	if payload == nil {
 		payload = json.RawMessage("{}")
+	}
+	if len(payload) >= maxLine {
+		return Entry{}, nil, fmt.Errorf("a payload of kind %q has %d bytes, lines are at most %d long", p.Kind, len(payload), maxLine)
 	}
 	if err := checkObject(payload); err != nil {
 		return Entry{}, nil, fmt.Errorf("payload of %q: %w", p.Kind, err)
@@ -83,20 +88,20 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// parse decodes raw, a line without its newline, as the one after last. The string says why it cannot be.
+// parse decodes raw, a line without its newline, as the one after last.
 func parse(raw []byte, last Entry, kinds Kinds) (Entry, error) {
 	var l line
 	if err := Strict(raw, &l); err != nil {
 		return Entry{}, err
 	}
-	if err := checkObject(l.Payload); err != nil {
-		return Entry{}, fmt.Errorf("payload: %w", err)
+	if l.Payload[0] != '{' {
+		return Entry{}, errors.New("payload is not a JSON object")
 	}
 	if err := kinds.check(l.Kind, l.V); err != nil {
 		return Entry{}, err
 	}
 	at, err := time.Parse(time.RFC3339Nano, l.Time)
-	if err != nil || at.Location() != time.UTC {
+	if err != nil || !strings.HasSuffix(l.Time, "Z") {
 		return Entry{}, fmt.Errorf("time %q is not UTC in RFC 3339", l.Time)
 	}
 	if l.Seq != last.Seq+1 {

@@ -67,9 +67,9 @@ func (w *keyWalker) value(t reflect.Type, path string, depth int) error {
 				return err
 			}
 		}
-		_, err = w.dec.Token()
+		return w.closing()
 	}
-	return err
+	return nil
 }
 
 // object walks the members of an object whose brace is already read.
@@ -103,8 +103,15 @@ func (w *keyWalker) object(t reflect.Type, path string, depth int) error {
 			return fmt.Errorf("missing field %q", path+name)
 		}
 	}
-	_, err := w.dec.Token()
-	return err
+	return w.closing()
+}
+
+// closing reads the bracket that ends an object or a list.
+func (w *keyWalker) closing() error {
+	if _, err := w.dec.Token(); err != nil {
+		return fmt.Errorf("not JSON: %w", err)
+	}
+	return nil
 }
 
 // bare strips pointers, and forgets types that decode themselves.
