@@ -11,8 +11,6 @@
 // [Repo.CreateBranch] writes the same tree id, or nothing.
 package gitops
 
-import "errors"
-
 // Namespaces of the signatures this product makes and accepts.
 const (
 	NamespaceApproval = "sotaloop-approval"
@@ -25,7 +23,6 @@ const BranchPrefix = "sotaloop/"
 // Rule ids that refusals of this package name.
 const (
 	RulePaths    = "patch.paths"
+	RuleHarness  = "patch.harness-untouched"
 	RuleApproved = "patch.approved"
 )
-
-var errUnimplemented = errors.New("not written yet")
