@@ -74,6 +74,8 @@ type Model struct {
 	Path      string `json:"path"`     // local snapshot folder on the host
 	Identity  string `json:"identity"` // digest over names, sizes and header digests of the snapshot's files
 	Tokenizer string `json:"tokenizer,omitempty"`
+	// Vocabulary is the number of token ids, from the model's config.json; random prompts are drawn below it.
+	Vocabulary int `json:"vocabulary"`
 }
 
 // Host is what was found on the host when the campaign opened.
