@@ -32,6 +32,8 @@ type Framework interface {
 	ParseVersion(text string) (Version, error)
 	// Class says what a flag is: a search knob, a contract term, the host's, or forbidden.
 	Class(flag Flag) FlagClass
+	// Role says what a flag decides beyond itself: tp, pp, dp, ep, context, backend, or "".
+	Role(name string) string
 	// Launch renders a launch; unknown, forbidden and contract flags in s.Flags are refused with a fault.
 	Launch(s Spec) (Launch, error)
 	// Protocol says how a launched server is talked to.
