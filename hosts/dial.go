@@ -31,5 +31,16 @@ type DialOptions struct {
 
 // Dial connects to the host that entry e describes; name is its name in the inventory, for messages.
 func Dial(ctx context.Context, name string, e HostEntry, opt DialOptions) (Conn, error) {
-	return nil, errors.New("not connected")
+	if e.Local {
+		l, err := NewLocal(name, opt.HomeDir)
+		if err != nil {
+			return nil, err
+		}
+		return l, nil
+	}
+	s, err := NewSSH(ctx, name, e.SSH, opt)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }

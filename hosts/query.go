@@ -1,7 +1,48 @@
 package hosts
 
-import "context"
+import (
+	"context"
+
+	"github.com/sotaloop/sotaloop/internal/fault"
+)
 
 // QueryGPUs asks nvidia-smi on the host for its GPUs and the compute processes on them. A host without
 // nvidia-smi is a [fault.NotFound]; one whose driver does not answer is a [fault.HostUnreachable].
-func QueryGPUs(ctx context.Context, conn Conn) ([]GPU, []GPUProcess, error) { return nil, nil, nil }
+func QueryGPUs(ctx context.Context, conn Conn) ([]GPU, []GPUProcess, error) {
+	text, err := nvidiaSMI(ctx, conn, "--query-gpu=index,uuid,name,driver_version,utilization.gpu,memory.used,memory.total,clocks.sm")
+	if err != nil {
+		return nil, nil, err
+	}
+	gpus, err := ParseNvidiaSMI(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err = nvidiaSMI(ctx, conn, "--query-compute-apps=gpu_uuid,pid,process_name,used_memory")
+	if err != nil {
+		return nil, nil, err
+	}
+	processes, err := ParseComputeApps(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	return gpus, processes, nil
+}
+
+// nvidiaSMI gives the rows of one query.
+func nvidiaSMI(ctx context.Context, conn Conn, query string) ([]byte, error) {
+	res, err := conn.Run(ctx, Cmd{Argv: []string{"nvidia-smi", query, "--format=csv,noheader,nounits"}})
+	if fault.CodeOf(err) == fault.NotFound {
+		return nil, fault.Wrap(fault.NotFound, err, "no GPU state").
+			Hint("install the NVIDIA driver on the host, or set device: %s in its entry", DeviceCPU)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !res.IsSuccess() || res.Truncated {
+		// A driver that does not answer says so on standard output.
+		said := printable(append(res.Stdout, res.Stderr...), maxExcerpt)
+		return nil, fault.New(fault.HostUnreachable, "nvidia-smi ended with %d: %s", res.ExitCode, said).
+			Hint("run nvidia-smi on the host; a driver that was updated needs a restart")
+	}
+	return res.Stdout, nil
+}

@@ -1,0 +1,258 @@
+package hosts
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/sotaloop/sotaloop/internal/fault"
+)
+
+// maxAliasDepth bounds how far an alias of an alias is followed.
+const maxAliasDepth = 16
+
+// walker reads a YAML tree by a fixed table of fields and notes every defect with its position. A library that
+// decodes into structs was tried: it names positions for syntax and types, but not for values that we refuse.
+type walker struct {
+	file    string
+	anchors map[string]ast.Node
+	defects []defect
+}
+
+// defect is one thing wrong in the file.
+type defect struct {
+	line, column int
+	fault        *fault.Error
+}
+
+// reads is what reads one value; key is the node that named it.
+type reads func(key, value ast.Node)
+
+// fields says how each known key of a mapping is read.
+type fields map[string]reads
+
+// parse gives the root of the only document, nil where the file is empty or broken.
+func (w *walker) parse(data []byte) ast.Node {
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		w.syntax(err)
+		return nil
+	}
+	var roots []ast.Node
+	for _, doc := range file.Docs {
+		if doc.Body != nil && doc.Body.Type() != ast.NullType && doc.Body.Type() != ast.CommentType {
+			roots = append(roots, doc.Body)
+		}
+	}
+	if len(roots) == 0 {
+		return nil
+	}
+	if len(roots) > 1 {
+		w.fail(roots[1], "a second document begins here").Hint("keep all hosts under one %q key", "hosts")
+	}
+	w.anchors = map[string]ast.Node{}
+	ast.Walk(anchorCollector(w.anchors), roots[0])
+	return roots[0]
+}
+
+// syntax notes a parser's error at the token it names.
+func (w *walker) syntax(err error) {
+	line, column, message := 1, 1, err.Error()
+	var e yaml.Error
+	if errors.As(err, &e) {
+		message = e.GetMessage()
+		if tk := e.GetToken(); tk != nil && tk.Position != nil {
+			line, column = tk.Position.Line, tk.Position.Column
+		}
+	}
+	w.failAt(line, column, "not YAML: %s", printable([]byte(message), maxExcerpt))
+}
+
+// anchorCollector maps the names of anchors to what they name.
+type anchorCollector map[string]ast.Node
+
+// Visit implements ast.Visitor.
+func (c anchorCollector) Visit(n ast.Node) ast.Visitor {
+	if a, ok := n.(*ast.AnchorNode); ok && a.Name != nil {
+		c[a.Name.GetToken().Value] = a.Value
+	}
+	return c
+}
+
+// resolve follows anchors, aliases and tags to the value itself; nil where there is none.
+func (w *walker) resolve(n ast.Node) ast.Node {
+	for range maxAliasDepth {
+		switch t := n.(type) {
+		case *ast.AnchorNode:
+			n = t.Value
+		case *ast.TagNode:
+			n = t.Value
+		case *ast.AliasNode:
+			n = w.anchors[t.Value.GetToken().Value]
+		default:
+			return n
+		}
+	}
+	return nil
+}
+
+// pairs gives the entries of a mapping, those of merge keys (<<) after its own.
+func (w *walker) pairs(n ast.Node, depth int) ([]*ast.MappingValueNode, bool) {
+	m, ok := w.resolve(n).(ast.MapNode)
+	if !ok || depth > maxAliasDepth {
+		return nil, false
+	}
+	var own, merged []*ast.MappingValueNode
+	for it := m.MapRange(); it.Next(); {
+		kv := it.KeyValue()
+		if kv.Key.Type() != ast.MergeKeyType {
+			own = append(own, kv)
+			continue
+		}
+		more, ok := w.pairs(kv.Value, depth+1)
+		if !ok {
+			w.fail(kv.Value, "a merge key needs a mapping")
+		}
+		merged = append(merged, more...)
+	}
+	return append(own, merged...), true
+}
+
+// mapping reads n by the table known; what names it in messages.
+func (w *walker) mapping(n ast.Node, what string, known fields) {
+	w.entries(n, what, func(key string, kv *ast.MappingValueNode) {
+		read, ok := known[key]
+		if !ok {
+			names := slices.Sorted(maps.Keys(known))
+			w.fail(kv.Key, "unknown key %q in %s", key, what).suggest(key, names)
+			return
+		}
+		read(kv.Key, kv.Value)
+	})
+}
+
+// entries visits the keys of a mapping once each.
+func (w *walker) entries(n ast.Node, what string, visit func(key string, kv *ast.MappingValueNode)) {
+	pairs, ok := w.pairs(n, 0)
+	if !ok {
+		w.wrongType(n, what, "a mapping")
+		return
+	}
+	seen := map[string]bool{}
+	for _, kv := range pairs {
+		if key := kv.Key.GetToken().Value; !seen[key] {
+			seen[key] = true
+			visit(key, kv)
+		}
+	}
+}
+
+// each reads a mapping of free names; nothing is written after the key is an empty one.
+func (w *walker) each(what string, check func(string) string, read func(name string, key, value ast.Node)) reads {
+	return func(_, value ast.Node) {
+		if v := w.resolve(value); v != nil && v.Type() == ast.NullType {
+			return
+		}
+		w.entries(value, what, func(name string, kv *ast.MappingValueNode) {
+			if wrong := check(name); wrong != "" {
+				w.fail(kv.Key, "%q in %s %s", name, what, wrong).got(name)
+				return
+			}
+			read(name, kv.Key, kv.Value)
+		})
+	}
+}
+
+// noted is a fault just recorded, to be said more precisely.
+type noted struct{ *fault.Error }
+
+// got keeps the offending value.
+func (n noted) got(value string) noted {
+	n.Got = value
+	return n
+}
+
+// suggest lists the valid values and names the one that was probably meant.
+func (n noted) suggest(value string, valid []string) {
+	n.Got, n.Want = value, valid
+	if near := nearest(value, valid); near != "" {
+		n.Hint("did you mean %q?", near)
+	}
+}
+
+// fail notes a defect at n.
+func (w *walker) fail(n ast.Node, format string, args ...any) noted {
+	line, column := 1, 1
+	if tk := firstToken(n); tk != nil && tk.Position != nil {
+		line, column = tk.Position.Line, tk.Position.Column
+	}
+	return w.failAt(line, column, format, args...)
+}
+
+func (w *walker) failAt(line, column int, format string, args ...any) noted {
+	field := fmt.Sprintf("%s:%d:%d", w.file, line, column)
+	f := fault.New(fault.InvalidInput, "%s: %s", field, fmt.Sprintf(format, args...)).At(field, "")
+	w.defects = append(w.defects, defect{line, column, f})
+	return noted{f}
+}
+
+// wrongType notes that n is not what it has to be.
+func (w *walker) wrongType(n ast.Node, what, want string) {
+	found := "nothing"
+	if v := w.resolve(n); v != nil && v.Type() != ast.NullType {
+		found = "a " + typeWord(v)
+	}
+	w.fail(n, "%s must be %s, not %s", what, want, found)
+}
+
+// typeWord says what a person calls n.
+func typeWord(n ast.Node) string {
+	switch n.Type() {
+	case ast.MappingType, ast.MappingValueType:
+		return "mapping"
+	case ast.SequenceType:
+		return "list"
+	case ast.StringType, ast.LiteralType:
+		return "text"
+	case ast.BoolType:
+		return "boolean"
+	default:
+		return "number"
+	}
+}
+
+// firstToken is where a person sees n begin. The token of an entry is its colon.
+func firstToken(n ast.Node) *token.Token {
+	switch t := n.(type) {
+	case nil:
+		return nil
+	case *ast.MappingValueNode:
+		return firstToken(t.Key)
+	case *ast.MappingNode:
+		if !t.IsFlowStyle && len(t.Values) > 0 {
+			return firstToken(t.Values[0])
+		}
+	}
+	return n.GetToken()
+}
+
+// err is the defect that stands first in the file, nil where there is none.
+func (w *walker) err() error {
+	if len(w.defects) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(w.defects, func(a, b defect) int {
+		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
+	})
+	if more := len(w.defects) - 1; more > 0 {
+		first.fault.Hint("fix this one first; %d more found", more)
+	}
+	return first.fault
+}
