@@ -29,5 +29,23 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 	return json.Marshal(finite)
 }
 
-// Measure computes every metric of a recording. It is a pure function: the same records give the same bits.
-func Measure(r *Recording) Metrics { return nil }
+// set stores a value.
+func (m Metrics) set(name string, v float64) { m[name] = &v }
+
+// null stores that a metric is not defined.
+func (m Metrics) null(names ...string) {
+	for _, name := range names {
+		m[name] = nil
+	}
+}
+
+// Latencies lists the latency metrics, each of which has the statistics mean, p50, p95 and p99.
+func Latencies() []string {
+	return []string{"ttft_ms", "ttft_user_ms", "tpot_ms", "itl_ms", "icl_ms", "e2e_ms", "e2e_user_ms"}
+}
+
+// statistics of a latency; the mean has no quantile.
+var statistics = []struct { //nolint:gochecknoglobals // a constant table
+	name string
+	q    float64
+}{{"p50", 0.5}, {"p95", 0.95}, {"p99", 0.99}}

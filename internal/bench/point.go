@@ -14,19 +14,20 @@ const (
 
 // Point is one measured load level.
 type Point struct {
-	Status     Status    `json:"status"`
-	Reason     string    `json:"failure_reason"`
-	Client     string    `json:"client"`
-	StartedAt  time.Time `json:"started_at"`
-	DurationS  float64   `json:"duration_s"` // warm-up included
-	Window     Window    `json:"window"`
-	Metrics    Metrics   `json:"metrics"`
-	Audit      Audit     `json:"audit"`
-	Settling   Settling  `json:"settling"`
-	Overloaded bool      `json:"overloaded"`
-	Trends     []Trend   `json:"trends"` // open loop: slopes over the window
-	Counts     Counts    `json:"counts"`
-	Warnings   []string  `json:"warnings"`
+	Status      Status    `json:"status"`
+	Reason      string    `json:"failure_reason"`
+	Client      string    `json:"client"`
+	StartedAt   time.Time `json:"started_at"`
+	DurationS   float64   `json:"duration_s"` // warm-up included
+	Window      Window    `json:"window"`
+	Metrics     Metrics   `json:"metrics"`
+	Audit       Audit     `json:"audit"`
+	Settling    Settling  `json:"settling"`
+	Overloaded  bool      `json:"overloaded"`
+	Trends      []Trend   `json:"trends"`       // open loop: slopes over the window
+	ShortWindow bool      `json:"short_window"` // open loop: the window spans too few median latencies
+	Counts      Counts    `json:"counts"`
+	Warnings    []string  `json:"warnings"`
 
 	Recording *Recording `json:"-"` // the evidence; WriteRecords stores it
 }

@@ -1,7 +1,7 @@
 package bench
 
 import (
-	"io"
+	"fmt"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
@@ -35,9 +35,42 @@ type Recording struct {
 	Records []*Record
 }
 
-// WriteRecords stores a recording: zstd-compressed JSON lines, the header first, then one record a line.
-func WriteRecords(w io.Writer, r *Recording) error { return nil }
+// Check finds out whether a recording is in order: the window of a closed loop or burst is where its records put it,
+// every request has the role its planned time gives it, and no measured time runs backwards.
+func (r *Recording) Check() error {
+	h := r.Header
+	found := h.Scenario.Arrival == contract.ArrivalClosed || h.Scenario.Arrival == contract.ArrivalBurst
+	if found && WindowOf(r.Records, h.Scenario) != h.Window {
+		return fmt.Errorf("check records: window %v is not where the records put it, %v", h.Window, WindowOf(r.Records, h.Scenario))
+	}
+	for i, rec := range r.Records {
+		if rec.Role != RoleWarmup && (rec.Role == RoleWindow) != h.Window.Contains(rec.Sched) {
+			return fmt.Errorf("check records: record %d has role %q at %d ns", i+1, rec.Role, rec.Sched)
+		}
+		if err := rec.check(); err != nil {
+			return fmt.Errorf("check records: record %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
 
-// ReadRecords reads what WriteRecords wrote (or its gzip-compressed or plain form) and refuses a newer version, a
-// wrong count and anything after the last record.
-func ReadRecords(r io.Reader) (*Recording, error) { return nil, nil }
+// check refuses a successful record whose times or counts cannot be.
+func (r *Record) check() error {
+	if !r.OK() {
+		return nil
+	}
+	before := r.Sched
+	for _, t := range []Offset{r.Sent, r.FirstChunk, r.First, r.Last, r.End} {
+		if !t.Happened() {
+			continue
+		}
+		if t < before {
+			return fmt.Errorf("times run backwards at %d ns", t)
+		}
+		before = t
+	}
+	if !r.Sched.Happened() || !r.Sent.Happened() || !r.End.Happened() || r.Events < 0 || len(r.Gaps) != max(0, r.Events-1) {
+		return fmt.Errorf("a successful request lacks a time or a gap")
+	}
+	return nil
+}

@@ -1,10 +1,212 @@
 package bench
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+)
 
 // Run offers the load of spec to the target and measures it. progress may be nil; it is called about once a second
 // from one goroutine. An error means that the load could not be offered or observed; failed requests are no error.
 // When ctx is cancelled the point so far is given together with the error.
 func Run(ctx context.Context, target Target, spec Spec, progress func(Progress)) (*Point, error) {
-	return nil, nil
+	if err := target.Validate(); err != nil {
+		return nil, err
+	}
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	if err := fits(target, spec); err != nil {
+		return nil, err
+	}
+	spec.Limits = spec.Limits.or(DefaultLimits())
+	outer := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	if spec.Deadline > 0 {
+		ctx, cancel = context.WithTimeout(outer, spec.Deadline)
+	}
+	defer cancel()
+	r, err := newRunner(ctx, target, spec)
+	if err != nil {
+		return nil, err
+	}
+	stopProgress := report(r, progress)
+	point, err := r.point(ctx)
+	cancel()
+	r.lanes.close()
+	stopProgress()
+	if err != nil && (point == nil || ctx.Err() == nil) {
+		return nil, err
+	}
+	if outer.Err() != nil {
+		return point, fault.Wrap(fault.Canceled, context.Cause(outer), "load point cancelled after %s", time.Duration(r.clk.now()).Round(time.Second))
+	}
+	return point, err
+}
+
+// fits refuses scenarios that the endpoint cannot carry.
+func fits(target Target, spec Spec) error {
+	if spec.Scenario.Kind == contract.KindRandom && target.Path == PathChat {
+		return fault.New(fault.InvalidInput, "a random scenario sends token ids, which %s does not take", target.Path).
+			At("path", target.Path, PathCompletions, PathGenerate)
+	}
+	for i, row := range append(spec.Rows[:len(spec.Rows):len(spec.Rows)], spec.WarmupRows...) {
+		if len(row.Messages) > 0 && target.Path != PathChat {
+			return fault.New(fault.InvalidInput, "row %d has messages, which %s does not take", i+1, target.Path).At("path", target.Path, PathChat)
+		}
+	}
+	return nil
+}
+
+// report calls progress once a second until the returned function is called, which waits for the last call.
+func report(r *runner, progress func(Progress)) (stop func()) {
+	if progress == nil {
+		return func() {}
+	}
+	quit := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				progress(r.progress())
+				return
+			case <-tick.C:
+				progress(r.progress())
+			}
+		}
+	})
+	return func() { close(quit); done.Wait() }
+}
+
+// point settles the engine, runs the load and puts the point together.
+func (r *runner) point(ctx context.Context) (*Point, error) {
+	p := &Point{Client: ClientName + "/" + ClientVersion, StartedAt: time.Now().UTC(), Warnings: []string{}}
+	settling, e2e, broken, err := r.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.Settling = settling
+	m := newMeter(ctx, r.clk)
+	window := Window{}
+	if broken == nil && ctx.Err() == nil {
+		window, err = r.load(ctx, e2e)
+	}
+	p.Audit = m.read(r.spec.Limits, r.dialer)
+	if err != nil && ctx.Err() == nil {
+		return nil, fault.Wrap(fault.FrameworkFailed, err, "the load could not be offered to %q", r.target.BaseURL)
+	}
+	r.complete(p, window)
+	r.judge(ctx, p, broken)
+	return p, nil
+}
+
+// complete fills in everything that follows from the records.
+func (r *runner) complete(p *Point, window Window) {
+	s := r.spec.Scenario
+	switch s.Arrival {
+	case contract.ArrivalClosed, contract.ArrivalBurst:
+		window = WindowOf(r.records, s)
+		assignRoles(r.records, window)
+	case contract.ArrivalReplay:
+		assignRoles(r.records, window)
+	}
+	p.Window = window
+	p.Recording = &Recording{Records: r.records, Header: Header{Kind: RecordsKind, V: RecordsVersion, Client: p.Client, Path: r.target.Path,
+		Phase: r.spec.Phase, Block: r.spec.Block, Seed: r.spec.Seed, Scenario: s, Goodput: r.spec.Goodput, Window: window,
+		BaseNS: r.clk.base, Keyed: r.spec.DigestKey != nil, Records: len(r.records)}}
+	p.DurationS = float64(r.clk.now()) / 1e9
+	p.Counts = count(r.records)
+	p.Metrics = Measure(p.Recording)
+	p.Trends = Trends(p.Recording)
+	for _, t := range p.Trends {
+		p.Overloaded = p.Overloaded || t.Rising
+	}
+	p.Audit.judge(p.Recording)
+}
+
+// count accounts for every request.
+func count(records []*Record) Counts {
+	c := Counts{Errors: map[string]int{}}
+	for _, r := range records {
+		if r.Role == RoleWarmup {
+			c.Warmup++
+			continue
+		}
+		c.Offered++
+		switch r.Outcome {
+		case OutcomeOK:
+			c.OK++
+		case OutcomeFailed:
+			c.Failed++
+		case OutcomeUnfinished:
+			c.Unfinished++
+		case OutcomeDropped:
+			c.Dropped++
+		}
+		if r.ErrorClass != "" {
+			c.Errors[string(r.ErrorClass)]++
+		}
+	}
+	return c
+}
+
+// judge gives the point its status and warnings.
+func (r *runner) judge(ctx context.Context, p *Point, broken *Record) {
+	ok, _ := p.Metrics.Get("requests_ok")
+	offered, _ := p.Metrics.Get("requests_offered")
+	p.Status = StatusOK
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		p.Status, p.Reason = StatusTimeout, fmt.Sprintf("the point's deadline of %s came first", r.spec.Deadline)
+	case ctx.Err() != nil:
+		p.Status, p.Reason = StatusFailed, "cancelled"
+	case broken != nil:
+		p.Status, p.Reason = StatusFailed, fmt.Sprintf("no warm-up request succeeded: %s: %s", broken.ErrorClass, broken.Error)
+	case offered == 0:
+		p.Status, p.Reason = StatusFailed, "no request fell into the window"
+	case ok == 0:
+		p.Status, p.Reason = StatusFailed, "no request in the window succeeded: "+firstError(r.records)
+	}
+	p.Warnings = append(p.Warnings, r.warnings(p)...)
+}
+
+// firstError is the first failure of the load.
+func firstError(records []*Record) string {
+	for _, r := range records {
+		if r.Role != RoleWarmup && r.ErrorClass != "" {
+			return string(r.ErrorClass) + ": " + r.Error
+		}
+	}
+	return "none was sent"
+}
+
+// warnings are caveats on a point that is otherwise valid.
+func (r *runner) warnings(p *Point) []string {
+	var out []string
+	if p.Settling.MaxWaves == 1 {
+		out = append(out, "one warm-up wave cannot show that the engine has settled")
+	}
+	factor := r.spec.Window.E2EFactor
+	if factor == 0 {
+		factor = DefaultE2EFactor
+	}
+	if e2e, ok := p.Metrics.Get("p50_e2e_ms"); ok && len(p.Trends) > 0 && factor*e2e/1e3 > p.Window.Seconds() {
+		p.ShortWindow = true
+		out = append(out, fmt.Sprintf("the window of %.0f s is shorter than %.0f median latencies (%.0f s)", p.Window.Seconds(), factor, factor*e2e/1e3))
+	}
+	if share, ok := p.Metrics.Get("k1_unknown_share"); ok && share > 0 {
+		out = append(out, fmt.Sprintf("tokens in the first event are unknown for %.0f %% of the requests and taken as 1", share*100))
+	}
+	if p.Audit.WiderLimits {
+		out = append(out, "the client was audited under wider limits than a real host's")
+	}
+	return out
 }

@@ -1,0 +1,20 @@
+package bench
+
+import "time"
+
+// clock gives offsets from a point's origin, on the monotonic clock.
+type clock struct {
+	origin time.Time
+	base   int64 // CLOCK_MONOTONIC at the origin, 0 where it cannot be read
+}
+
+// newClock starts a clock whose origin is now.
+func newClock() *clock {
+	return &clock{origin: time.Now(), base: monotonic()}
+}
+
+// now is the present offset.
+func (c *clock) now() Offset { return Offset(time.Since(c.origin)) }
+
+// at gives the wall time of an offset, with its monotonic reading.
+func (c *clock) at(o Offset) time.Time { return c.origin.Add(time.Duration(o)) }

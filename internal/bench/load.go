@@ -1,0 +1,164 @@
+package bench
+
+import (
+	"context"
+	"time"
+
+	"github.com/sotaloop/sotaloop/internal/contract"
+)
+
+// load offers the measured load and gives the window where it is known beforehand; e2e is the warm-up's median latency.
+func (r *runner) load(ctx context.Context, e2e time.Duration) (Window, error) {
+	r.dialer.loading.Store(true)
+	switch s := r.spec.Scenario; s.Arrival {
+	case contract.ArrivalClosed:
+		return Window{}, r.loadClosed(ctx, *s.MaxConcurrency)
+	case contract.ArrivalBurst:
+		return Window{}, r.loadPlanned(ctx, together(RoleWindow, 0, s.NumPrompts), s.NumPrompts)
+	case contract.ArrivalReplay:
+		return r.loadReplay(ctx)
+	default:
+		return r.loadOpen(ctx, e2e)
+	}
+}
+
+// loadClosed keeps c slots busy: each sends its next request as soon as the last one has ended.
+func (r *runner) loadClosed(ctx context.Context, c int) error {
+	n := r.spec.Scenario.NumPrompts
+	r.begin(phaseLoad, 0, n)
+	if err := r.lanes.prepare(c); err != nil {
+		return err
+	}
+	records := r.plan(0, together(RoleWindow, 0, n))
+	for _, rec := range records {
+		rec.Sched = Never // a closed loop plans no times
+	}
+	r.windowLeft.Store(int64(n))
+	jobs, failed := r.produce(ctx, records, nil)
+	wave := make([]*job, 0, c)
+	for len(wave) < min(c, n) {
+		j, ok := <-jobs
+		if !ok {
+			break
+		}
+		wave = append(wave, j)
+	}
+	r.lanes.next = func() *job {
+		if ctx.Err() != nil {
+			return nil
+		}
+		j := <-jobs
+		if j != nil {
+			r.sent.Add(1)
+		}
+		return j
+	}
+	r.offerWave(wave)
+	r.lanes.wait()
+	r.lanes.next = nil
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// offerWave opens a closed loop's slots one right after the other; each is free from the moment it is opened.
+func (r *runner) offerWave(wave []*job) {
+	for _, j := range wave {
+		r.sent.Add(1)
+		j.rec.Sched = r.clk.now()
+		r.lanes.offer(j)
+	}
+}
+
+// loadPlanned offers a finite schedule, keeping ready connections.
+func (r *runner) loadPlanned(ctx context.Context, planned []arrival, ready int) error {
+	r.begin(phaseLoad, 0, len(planned))
+	if err := r.lanes.prepare(ready); err != nil {
+		return err
+	}
+	r.windowLeft.Store(int64(len(planned)))
+	_, err := r.play(ctx, planned)
+	return err
+}
+
+// loadReplay offers the rows at their own times; the window is the middle eight tenths of their span.
+func (r *runner) loadReplay(ctx context.Context) (Window, error) {
+	planned := replaySchedule(r.spec.Rows)
+	err := r.loadPlanned(ctx, planned, r.ready(float64(len(planned))))
+	first, span := Never, Offset(planned[len(planned)-1].at)
+	for _, rec := range r.records {
+		if rec.Role == RoleWindow && (!first.Happened() || rec.Sched < first) {
+			first = rec.Sched
+		}
+	}
+	return Window{Start: first + span/10, End: first + span - span/10}, err
+}
+
+// loadOpen offers requests at the rate: a lead, the window, and a tail until the last measured request has ended.
+func (r *runner) loadOpen(ctx context.Context, e2e time.Duration) (Window, error) {
+	s := r.spec.Scenario
+	length := openWindow(s, r.spec.Window)
+	lead := leadTime(r.spec.Window, length, e2e)
+	planned := openSchedule(s, r.spec.Seed, length, lead)
+	r.begin(phaseLoad, 0, 0)
+	ready := r.ready(*s.RequestRate * 2)
+	if err := r.lanes.prepare(ready); err != nil {
+		return Window{}, err
+	}
+	window := Window{Start: r.clk.now() + Offset(startMargin+lead)}
+	window.End = window.Start + Offset(length)
+	records := r.plan(window.Start, planned)
+	tail := tailSchedule(s, r.spec.Seed, length)
+	more := func() *Record {
+		a := tail()
+		rec := newRecord(a.index, a.role)
+		rec.Sched = window.Start + Offset(a.at)
+		return rec
+	}
+	return window, r.offerOpen(ctx, records, more, ready)
+}
+
+// offerOpen paces the planned requests and the tail's, and ends the tail with the window's last request.
+func (r *runner) offerOpen(ctx context.Context, records []*Record, more func() *Record, ready int) error {
+	inWindow := 0
+	for _, rec := range records {
+		if rec.Role == RoleWindow {
+			inWindow++
+		}
+	}
+	if inWindow == 0 {
+		close(r.windowDone)
+	}
+	r.windowLeft.Store(int64(inWindow))
+	offering, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-r.windowDone:
+		case <-offering.Done():
+		}
+		stop()
+	}()
+	r.lanes.keepReady(offering, ready)
+	jobs, failed := r.produce(offering, records, more)
+	r.pace(offering, jobs)
+	stop()
+	r.lanes.wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// ready is how many connections an open loop keeps ready.
+func (r *runner) ready(wish float64) int {
+	if r.target.Preopen > 0 {
+		return r.target.Preopen
+	}
+	return int(min(max(wish, 16), 256))
+}

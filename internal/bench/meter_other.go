@@ -1,0 +1,6 @@
+//go:build !linux
+
+package bench
+
+// machineTicks are not known here.
+func machineTicks() cpuTicks { return cpuTicks{} }

@@ -1,0 +1,208 @@
+package bench
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+)
+
+// receiveOptions say what a reception keeps and checks.
+type receiveOptions struct {
+	stream       bool
+	ignoreEOS    bool
+	wantLogprobs bool
+	keepOutputs  bool
+	digestKey    []byte
+}
+
+// reception reads one response body into a record.
+type reception struct {
+	rec     *Record
+	conn    *conn
+	opt     receiveOptions
+	parser  sseParser
+	chunk   chunk
+	digest  hash.Hash
+	output  strings.Builder
+	textLen int  // bytes of text so far
+	told    int  // completion tokens by usage so far
+	counted bool // usage has been told
+	done    bool // closing mark seen
+	events  int  // events of any kind
+}
+
+func newReception(rec *Record, c *conn, opt receiveOptions) *reception {
+	in := &reception{rec: rec, conn: c, opt: opt}
+	if opt.digestKey != nil {
+		in.digest = hmac.New(sha256.New, opt.digestKey)
+	} else {
+		in.digest = sha256.New()
+	}
+	return in
+}
+
+// read takes the whole body.
+func (in *reception) read(body io.Reader) error {
+	if !in.opt.stream {
+		return in.readWhole(body)
+	}
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			if err := in.parser.feed(buf[:n], in.event); errors.Is(err, errEventSize) {
+				return fail(ErrBadEvent, err)
+			} else if err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return in.checkEnd()
+		}
+		if err != nil {
+			return fail(ErrTruncated, err)
+		}
+	}
+}
+
+// readWhole takes an answer that is not streamed: it has no first token.
+func (in *reception) readWhole(body io.Reader) error {
+	raw, err := io.ReadAll(io.LimitReader(body, 64<<20))
+	if err != nil {
+		return fail(ErrTruncated, err)
+	}
+	in.done = true
+	return in.take(raw, false)
+}
+
+// event takes one event of the stream.
+func (in *reception) event(name, data []byte) error {
+	in.events++
+	if string(data) == doneMark {
+		in.done = true
+		return nil
+	}
+	if string(name) == "error" {
+		return fail(ErrEvent, errors.New(excerpt(data)))
+	}
+	return in.take(data, true)
+}
+
+// take reads one event or a whole answer.
+func (in *reception) take(data []byte, timed bool) error {
+	c := &in.chunk
+	if err := c.parse(data); err != nil {
+		return fail(ErrBadEvent, fmt.Errorf("%w: %s", err, excerpt(data)))
+	}
+	if c.failed || string(c.finish) == "abort" || string(c.finish) == "error" {
+		return fail(ErrEvent, errors.New(excerpt(append([]byte(c.finish), c.failure...))))
+	}
+	text := in.newText()
+	if timed && c.choices {
+		in.time(in.conn.stamp, len(text) > 0)
+	}
+	in.addText(text)
+	if c.out >= 0 {
+		in.told, in.counted = c.out, true
+	}
+	in.rec.In, in.rec.Cached = max(in.rec.In, c.in), max(in.rec.Cached, c.cached)
+	if len(c.finish) > 0 {
+		in.rec.Finish = string(c.finish)
+	}
+	if in.opt.wantLogprobs && len(c.logprobs) > 0 {
+		return in.addLogprobs()
+	}
+	return nil
+}
+
+// newText is the event's new text. /generate sends everything so far unless the server streams increments; a text that
+// is no longer than what came before and does not continue it is an increment.
+func (in *reception) newText() []byte {
+	text := in.chunk.text
+	if in.chunk.whole && in.textLen > 0 && len(text) >= in.textLen {
+		if sum := in.output.String(); string(text[:in.textLen]) == sum {
+			return text[in.textLen:]
+		}
+	}
+	return text
+}
+
+// time notes an event with a choice that was read at t.
+func (in *reception) time(t Offset, hasText bool) {
+	r, c := in.rec, &in.chunk
+	if !r.FirstChunk.Happened() {
+		r.FirstChunk = t
+	}
+	if hasText && !r.FirstText.Happened() {
+		r.FirstText = t
+	}
+	rise := max(0, c.out-in.told)
+	if len(c.finish) > 0 && !in.counted && r.Events > 0 {
+		rise = 0 // told for the first time at the close: the total, not a token
+	}
+	if !hasText && c.tokens == 0 && rise == 0 {
+		return
+	}
+	if r.Events == 0 {
+		r.First = t
+		r.K1 = max(rise, c.tokens)
+	} else {
+		r.Gaps = append(r.Gaps, uint32(min(int64(t)/1000-int64(r.Last)/1000, 1<<32-1))) //nolint:gosec // bounded above, stamps never fall
+	}
+	r.Last = t
+	r.Events++
+}
+
+// addText adds new text to digest and output.
+func (in *reception) addText(text []byte) {
+	in.digest.Write(text)
+	in.textLen += len(text)
+	if in.opt.keepOutputs || in.chunk.whole {
+		in.output.Write(text)
+	}
+}
+
+// checkEnd judges a stream that ended cleanly: it must have been closed, by the mark or by a finish reason.
+func (in *reception) checkEnd() error {
+	rest, cut := in.parser.rest()
+	switch {
+	case in.done || string(rest) == doneMark:
+		return nil
+	case in.events == 0 && cut:
+		return fail(ErrNotSSE, errors.New(excerpt(append(in.parser.data, in.parser.line...))))
+	case in.events == 0:
+		return fail(ErrNotSSE, errors.New("the response has no event"))
+	case cut || in.rec.Finish == "":
+		return fail(ErrTruncated, errors.New("the stream ended without a finish reason"))
+	}
+	return nil
+}
+
+// close completes the record and checks its lengths.
+func (in *reception) close() error {
+	r := in.rec
+	r.Out = in.told
+	r.Digest = hex.EncodeToString(in.digest.Sum(nil))
+	if in.opt.keepOutputs {
+		r.Output = in.output.String()
+	}
+	if r.Events > 0 && r.K1 == 0 {
+		r.K1, r.K1Unknown = 1, r.Events != r.Out
+	}
+	switch {
+	case !in.counted:
+		return fail(ErrNoUsage, errors.New("the response has no usage"))
+	case r.WantIn > 0 && r.In != r.WantIn:
+		return fail(ErrWrongLength, fmt.Errorf("the server counted %d prompt tokens of %d sent", r.In, r.WantIn))
+	case in.opt.ignoreEOS && r.Out != r.WantOut:
+		return fail(ErrWrongLength, fmt.Errorf("the server generated %d tokens of %d asked for", r.Out, r.WantOut))
+	case in.opt.stream && r.Out > 0 && r.Events == 0:
+		return fail(ErrNoToken, fmt.Errorf("%d tokens were counted and no event carried one", r.Out))
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package bench
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// startMargin lies between planning and the first arrival, so that its request is ready in time.
+const startMargin = 50 * time.Millisecond
+
+// readyAhead is how many requests are prepared before they are due.
+const readyAhead = 256
+
+// runner offers one point's requests and collects their records.
+type runner struct {
+	spec   Spec
+	target Target
+	clk    *clock
+	dialer *dialer
+	writer *writer
+	lanes  *lanes
+
+	mu      sync.Mutex
+	records []*Record
+
+	phase, wave, planned, sent, done, failed atomic.Int64
+	windowLeft                               atomic.Int64 // planned window requests that have not ended
+	windowDone                               chan struct{}
+}
+
+// newRunner prepares a point. ctx is the life of everything it starts.
+func newRunner(ctx context.Context, target Target, spec Spec) (*runner, error) {
+	r := &runner{spec: spec, target: target, clk: newClock(), windowDone: make(chan struct{})}
+	var err error
+	if r.dialer, err = newDialer(target, r.clk); err != nil {
+		return nil, err
+	}
+	r.writer = newWriter(target, spec, r.dialer.host)
+	x := &exchange{dialer: r.dialer, timeout: spec.RequestTimeout, options: receiveOptions{stream: spec.Scenario.Stream,
+		ignoreEOS: spec.Scenario.IgnoreEOS, wantLogprobs: spec.WantLogprobs, keepOutputs: spec.KeepOutputs, digestKey: spec.DigestKey}}
+	if x.timeout == 0 {
+		x.timeout = DefaultRequestTimeout
+	}
+	r.lanes = newLanes(ctx, x, r.ended)
+	return r, nil
+}
+
+// ended notes that a request has ended.
+func (r *runner) ended(rec *Record) {
+	r.done.Add(1)
+	if !rec.OK() {
+		r.failed.Add(1)
+	}
+	if rec.Role == RoleWindow && r.windowLeft.Add(-1) == 0 {
+		close(r.windowDone)
+	}
+}
+
+// plan makes the records of a finite schedule: from here on every request is accounted for.
+func (r *runner) plan(start Offset, planned []arrival) []*Record {
+	out := make([]*Record, len(planned))
+	for i, a := range planned {
+		out[i] = newRecord(a.index, a.role)
+		out[i].Sched = start + Offset(a.at)
+	}
+	r.mu.Lock()
+	r.records = append(r.records, out...)
+	r.mu.Unlock()
+	return out
+}
+
+// produce prepares requests ahead of their time, first the planned ones, then those of more, until ctx ends or nothing
+// is left. The channel is closed at the end; the error is sent before.
+func (r *runner) produce(ctx context.Context, planned []*Record, more func() *Record) (<-chan *job, <-chan error) {
+	jobs, failed := make(chan *job, readyAhead), make(chan error, 1)
+	go func() {
+		defer close(jobs)
+		for i := 0; ; i++ {
+			var rec *Record
+			switch {
+			case i < len(planned):
+				rec = planned[i]
+			case more != nil:
+				rec = more()
+			default:
+				return
+			}
+			j, err := r.writer.job(rec)
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case jobs <- j:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return jobs, failed
+}
+
+// pace offers the requests at their planned times on a thread of its own until they run out or ctx ends. It returns
+// when the last one has been sent.
+func (r *runner) pace(ctx context.Context, jobs <-chan *job) {
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		p := newPacer(r.clk)
+		for j := range jobs {
+			if !p.until(ctx, j.rec.Sched) {
+				return
+			}
+			if j.rec.Role == RoleTail {
+				r.mu.Lock()
+				r.records = append(r.records, j.rec)
+				r.mu.Unlock()
+			}
+			r.sent.Add(1)
+			r.lanes.offer(j)
+		}
+	})
+	sender.Wait()
+}
+
+// play offers a finite schedule from now on and waits until all of it has ended.
+func (r *runner) play(ctx context.Context, planned []arrival) ([]*Record, error) {
+	start := r.clk.now() + Offset(startMargin)
+	records := r.plan(start, planned)
+	jobs, failed := r.produce(ctx, records, nil)
+	r.pace(ctx, jobs)
+	r.lanes.wait()
+	select {
+	case err := <-failed:
+		return records, err
+	default:
+		return records, nil
+	}
+}
+
+// begin resets the counters for a phase.
+func (r *runner) begin(phase int64, wave, planned int) {
+	r.phase.Store(phase)
+	r.wave.Store(int64(wave))
+	r.planned.Store(int64(planned))
+	for _, n := range []*atomic.Int64{&r.sent, &r.done, &r.failed} {
+		n.Store(0)
+	}
+}
+
+// Phases of a running point.
+const (
+	phaseWarmup = iota
+	phaseLoad
+)
+
+// progress is a glimpse of the counters.
+func (r *runner) progress() Progress {
+	p := Progress{Phase: "warmup", Wave: int(r.wave.Load()), Planned: int(r.planned.Load()), Sent: int(r.sent.Load()),
+		Done: int(r.done.Load()), Failed: int(r.failed.Load()), Elapsed: time.Duration(r.clk.now())}
+	if r.phase.Load() == phaseLoad {
+		p.Phase = "load"
+	}
+	p.InFlight = max(0, p.Sent-p.Done)
+	return p
+}
