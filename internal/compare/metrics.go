@@ -35,10 +35,28 @@ func MetricNames() []string {
 	return names
 }
 
-// Get gives a metric and whether it was measured.
+// Get gives a metric and whether it was measured. What is not finite counts as not measured, in memory as on disk.
 func (m Metrics) Get(name string) (float64, bool) {
 	v, ok := m[name]
-	return v, ok
+	if !ok || !finite(v) {
+		return 0, false
+	}
+	return v, true
+}
+
+// Set notes a metric; nil is "not measured".
+func (m Metrics) Set(name string, v *float64) {
+	if v != nil {
+		m[name] = *v
+	}
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+func (m Metrics) without(name string) Metrics {
+	out := maps.Clone(m)
+	delete(out, name)
+	return out
 }
 
 // MarshalJSON writes every known metric, null where it was not measured, then unknown ones by name.
@@ -57,7 +75,7 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 			b.WriteByte(',')
 		}
 		fmt.Fprintf(&b, "%q:", name)
-		v, ok := m[name]
+		v, ok := m.Get(name)
 		if !ok {
 			b.WriteString("null")
 			continue
@@ -93,7 +111,7 @@ func (m Metrics) check() error {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		v := m[name]
 		switch {
-		case math.IsNaN(v) || math.IsInf(v, 0) || v < 0:
+		case !finite(v) || v < 0:
 			return fmt.Errorf("metrics.%s: %v cannot have been measured", name, v)
 		case v == 0 && m.zeroIsPlaceholder(name):
 			return fmt.Errorf("metrics.%s: 0 is no measurement; write null for not measured", name)

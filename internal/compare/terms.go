@@ -23,7 +23,8 @@ type Terms struct {
 	ContractDigest string
 	SLA            contract.SLA
 	Scenarios      []contract.Scenario
-	AssumedSD      float64 // of one block's log-ratio, from an A/A of this host; 0: 0.015, labelled assumed
+	Declared       []string // fields (as in a Refusal) that may differ, declared in the contract
+	AssumedSD      float64  // of one block's log-ratio, from an A/A of this host; 0: 0.015, labelled assumed
 	Effort         map[string]Effort
 }
 

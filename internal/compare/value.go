@@ -1,0 +1,85 @@
+package compare
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/contract"
+)
+
+// reading is how metrics are read from rows. Foreign rows may lack the user's times and the makespan; what stands in
+// for them is noted.
+type reading struct {
+	foreign bool
+	notes   map[string]bool
+}
+
+func newReading(foreign bool) *reading { return &reading{foreign: foreign, notes: map[string]bool{}} }
+
+// value gives a row's metric and whether it was measured.
+func (rd *reading) value(r *Row, metric string) (float64, bool) {
+	if v, ok := r.Metrics.Get(metric); ok {
+		return v, true
+	}
+	if !rd.foreign {
+		return 0, false
+	}
+	if service := strings.Replace(metric, "_user_ms", "_ms", 1); service != metric {
+		v, ok := r.Metrics.Get(service)
+		if ok {
+			rd.notes[fmt.Sprintf("%s is missing and read from %s, which starts when a request is sent, not when it was due", metric, service)] = true
+		}
+		return v, ok
+	}
+	if metric == "makespan_s" {
+		return rd.makespan(r)
+	}
+	return 0, false
+}
+
+// makespan of a foreign burst: completed requests over their rate.
+func (rd *reading) makespan(r *Row) (float64, bool) {
+	rate, ok := r.Metrics.Get("request_throughput")
+	share, has := r.Metrics.Get("success_rate")
+	if !ok || !has || r.Workload.NumPrompts == nil || share == 0 {
+		return 0, false
+	}
+	rd.notes["makespan_s is missing and read as num_prompts · success_rate / request_throughput"] = true
+	return float64(*r.Workload.NumPrompts) * share / rate, true
+}
+
+// passes recomputes whether a row keeps its limits; why names what it broke.
+func (rd *reading) passes(r *Row, limits contract.SLA) (passed bool, why []string) {
+	if r.Status != StatusOK {
+		reason := string(r.Status)
+		if r.FailureReason != "" {
+			reason += ": " + r.FailureReason
+		}
+		return false, []string{reason}
+	}
+	passed, why = limits.Judge(func(metric string) (float64, bool) { return rd.value(r, metric) })
+	if r.Audit != nil && r.Audit.Overloaded {
+		return false, append(why, "overloaded: load rose over the window")
+	}
+	return passed, why
+}
+
+func (rd *reading) warnings() []string { return sortedKeys(rd.notes) }
+
+// meanOutput is tokens a request, from the row or from its throughputs.
+func meanOutput(r *Row) (float64, bool) {
+	if v, ok := r.Metrics.Get("mean_output_tokens"); ok {
+		return v, true
+	}
+	tokens, ok := r.Metrics.Get("output_token_throughput")
+	requests, has := r.Metrics.Get("request_throughput")
+	if !ok || !has {
+		return 0, false
+	}
+	return tokens / requests, true
+}
+
+// needsEqualOutput says whether a metric means something only when both sides generate equally much.
+func needsEqualOutput(metric string) bool {
+	return strings.Contains(metric, "e2e") || metric == "request_throughput" || metric == "makespan_s" || metric == "goodput_rps" || metric == "max_rate_under_sla"
+}
