@@ -96,7 +96,7 @@ type Host struct {
 type Side struct {
 	Entry     string         `json:"entry"`
 	Framework Framework      `json:"framework"`
-	Flags     map[string]any `json:"flags,omitempty"` // fixed command (ab, look) or incumbent (tune), without contract and host flags
+	Flags     map[string]any `json:"flags"` // fixed command (ab, look) or incumbent (tune), without contract and host flags
 	Incumbent bool           `json:"incumbent,omitempty"`
 }
 
