@@ -86,9 +86,8 @@ func (r *Repo) editFile(e *editor, base plumbing.Hash, f *filePatch) (edit, erro
 		return edit{}, err
 	}
 	if f.action == create {
-		if there {
-			return edit{}, f.fault("%q exists already in the base commit, as %s", f.path, existing(entry.Mode)).
-				Hint("modify the file instead: name it on both sides")
+		if there && entry.Mode != filemode.Dir { // a folder may be emptied by the same patch; rebuild sees
+			return edit{}, f.fault("%q exists already in the base commit", f.path).Hint("modify the file instead: name it on both sides")
 		}
 		content, err := f.apply(nil)
 		return edit{f.mode, e.put(plumbing.BlobObject, content)}, err
@@ -117,11 +116,4 @@ func (r *Repo) editFile(e *editor, base plumbing.Hash, f *filePatch) (edit, erro
 		return edit{}, nil
 	}
 	return edit{entry.Mode, e.put(plumbing.BlobObject, content)}, nil
-}
-
-func existing(m filemode.FileMode) string {
-	if isRegular(m) {
-		return "a file"
-	}
-	return describeMode(m)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
@@ -52,7 +53,7 @@ func renderFile(b *bytes.Buffer, path string, from, to side) []change {
 
 // endName closes a name that holds a space with a tab, as git does, so that patch tools see where it ends.
 func endName(name string) string {
-	if strings.Contains(name, " ") && name[0] != '"' {
+	if strings.Contains(name, " ") {
 		return name + "\t"
 	}
 	return name
@@ -65,7 +66,8 @@ func renderHunk(b *bytes.Buffer, a, z [][]byte, changes []change) {
 	tail := min(contextLines, len(a)-last.aTo)
 	aFrom, aTo := first.aFrom-lead, last.aTo+tail
 	bFrom, bTo := first.bFrom-lead, last.bTo+tail
-	b.WriteString(hunkHeader(startOf(aFrom+1, aTo-aFrom), aTo-aFrom, startOf(bFrom+1, bTo-bFrom), bTo-bFrom) + "\n")
+	b.WriteString(hunkHeader(startOf(aFrom+1, aTo-aFrom), aTo-aFrom, startOf(bFrom+1, bTo-bFrom), bTo-bFrom))
+	b.WriteString(section(a[:aFrom]) + "\n")
 	at := aFrom
 	for _, c := range changes {
 		renderLines(b, ' ', a[at:c.aFrom])
@@ -74,6 +76,33 @@ func renderHunk(b *bytes.Buffer, a, z [][]byte, changes []change) {
 		at = c.aTo
 	}
 	renderLines(b, ' ', a[at:aTo])
+}
+
+// section names where a hunk is, as git does by default: the last line before it that starts with a letter, "_" or
+// "$", cut to 80 bytes (here at a whole character).
+func section(before [][]byte) string {
+	const most = 80
+	for i := len(before) - 1; i >= 0; i-- {
+		l := before[i]
+		if c := l[0] | 0x20; c >= 'a' && c <= 'z' || l[0] == '_' || l[0] == '$' {
+			l = cutText(l, most)
+			return " " + string(bytes.TrimRight(l, " \t\n\v\f\r"))
+		}
+	}
+	return ""
+}
+
+// cutText gives at most n bytes of a line, ending with a whole character where the line is UTF-8.
+func cutText(line []byte, n int) []byte {
+	if len(line) <= n {
+		return line
+	}
+	for cut := n; cut > n-utf8.UTFMax; cut-- {
+		if utf8.RuneStart(line[cut]) {
+			return line[:cut]
+		}
+	}
+	return line[:n]
 }
 
 func renderLines(b *bytes.Buffer, op byte, lines [][]byte) {
