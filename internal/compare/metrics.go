@@ -92,15 +92,17 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON drops nulls: not measured.
 func (m *Metrics) UnmarshalJSON(raw []byte) error {
-	var all map[string]*float64
+	var all map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &all); err != nil {
-		return err
+		return fmt.Errorf("metrics: %w", err)
 	}
 	*m = Metrics{}
-	for name, v := range all {
-		if v != nil {
-			(*m)[name] = *v
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		var v *float64
+		if err := json.Unmarshal(all[name], &v); err != nil {
+			return fmt.Errorf("metrics.%s: %.40s is no number (null = not measured)", name, all[name])
 		}
+		m.Set(name, v)
 	}
 	return nil
 }

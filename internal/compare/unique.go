@@ -12,6 +12,7 @@ import (
 // and readers would disagree about what the row says.
 func uniqueKeys(raw []byte) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
 	if err := uniqueIn(d, 0); err != nil {
 		return err
 	}

@@ -218,7 +218,7 @@ func (c *comparison) outputs(metric string, pairs []pair) *Refusal {
 	if len(logs) == 0 || math.Abs(math.Expm1(stats.Mean(logs))) <= 0.01 {
 		return nil
 	}
-	what := fmt.Sprintf("mean output length differs by %+.1f %%", 100*math.Expm1(stats.Mean(logs)))
+	what := fmt.Sprintf("metrics.mean_output_tokens differs by %+.1f %%", 100*math.Expm1(stats.Mean(logs)))
 	if !needsEqualOutput(metric) {
 		c.warnings = append(c.warnings, what+": end-to-end times, request rates and makespans are not compared")
 		return nil
