@@ -83,7 +83,8 @@ func checkKey(key ssh.PublicKey) error {
 	case ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256:
 		return nil
 	case ssh.KeyAlgoRSA:
-		if holder, ok := key.(ssh.CryptoPublicKey); ok {
+		parsed, err := ssh.ParsePublicKey(key.Marshal()) // an agent's key does not show its parts
+		if holder, ok := parsed.(ssh.CryptoPublicKey); ok && err == nil {
 			if pub, ok := holder.CryptoPublicKey().(*rsa.PublicKey); ok && pub.N.BitLen() >= minRSABits {
 				return nil
 			}
