@@ -140,7 +140,7 @@ func TestFalseDecisionsStayWithinTheBar(t *testing.T) {
 	one := share(t, 2000, 8, 0, 0.012, 0.02, stats.Thresholds{Delta: 1e-6, Alpha: 0.05}, false)
 	require.LessOrEqual(t, one[stats.Win]+one[stats.Loss], 0.06, "8, one look: %v", one)
 	require.Greater(t, one[stats.Win]+one[stats.Loss], 0.03, "a test that never rejects proves nothing: %v", one)
-	two := share(t, 400, 12, 0, 0.012, 0.02, stats.Thresholds{Delta: 1e-6, Alpha: 0.05, Looks: []int{8, 12}}, true)
+	two := share(t, twoLookTrials, 12, 0, 0.012, 0.02, stats.Thresholds{Delta: 1e-6, Alpha: 0.05, Looks: []int{8, 12}}, true)
 	require.LessOrEqual(t, two[stats.Win]+two[stats.Loss], 0.06, "12, two looks: %v", two)
 	require.Greater(t, two[stats.Win]+two[stats.Loss], 0.03, "two looks spend it all: %v", two)
 }

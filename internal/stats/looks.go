@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -109,7 +110,7 @@ func (p Plan) second(sample, means []float64) Interval {
 
 // rejects says whether the test of "the mean is 0" falls within the critical count.
 func rejects(sample []float64, critical int) bool {
-	return countAtLeast(absoluteSums(sample), math.Abs(total(sample)), sample) <= 2*critical
+	return countAtLeast(absoluteSums(sample, 1<<len(sample)), math.Abs(total(sample)), sample) <= 2*critical
 }
 
 // critical is the largest count c, of the 2ⁿ⁻¹ patterns up to a global flip, for which over all patterns the share
@@ -118,21 +119,8 @@ func (p Plan) critical(sample []float64, theta float64) int {
 	n1, n2 := p.Looks[0], p.Looks[1]
 	d := shifted(sample, theta)
 	early := p.rejectedEarly(d[:n1])
-	sums := absoluteSums(d)[:1<<(n2-1)] // the last sign fixed: one of each pair of patterns
-	order := make([]int, len(sums))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		switch {
-		case sums[a] > sums[b]:
-			return -1
-		case sums[a] < sums[b]:
-			return 1
-		default:
-			return 0
-		}
-	})
+	sums := absoluteSums(d, 1<<(n2-1)) // the last sign fixed: one of each pair of patterns
+	order := largest(sums, rejectable(p.Alpha, n2)+1, tolerance(d))
 	left := rejectable(p.Alpha, n2)
 	for pattern := range sums {
 		if early[pattern&(1<<n1-1)] {
@@ -140,6 +128,21 @@ func (p Plan) critical(sample []float64, theta float64) int {
 		}
 	}
 	return largestWithin(order, sums, left, tolerance(d), func(pattern int) bool { return early[pattern&(1<<n1-1)] })
+}
+
+// largest gives the patterns of the n largest sums in descending order, more where sums tie. No more can be critical:
+// Alpha bounds the patterns rejected at both looks together.
+func largest(sums []float64, n int, tol float64) []int {
+	ascending := slices.Sorted(slices.Values(sums))
+	cut := ascending[max(0, len(sums)-n)] - 2*tol
+	var order []int
+	for pattern, s := range sums {
+		if s >= cut {
+			order = append(order, pattern)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sums[b], sums[a]) })
+	return order
 }
 
 // largestWithin walks patterns from the largest sum down and gives the longest prefix, ties whole, that adds at most
@@ -162,7 +165,7 @@ func largestWithin(order []int, sums []float64, left int, tol float64, before fu
 
 // rejectedEarly says for each pattern of the first look whether it is rejected there.
 func (p Plan) rejectedEarly(d []float64) []bool {
-	sums := absoluteSums(d)
+	sums := absoluteSums(d, 1<<len(d))
 	ascending := slices.Sorted(slices.Values(sums))
 	allowed, tol := 2*rejectable(p.spent(0), len(d)), tolerance(d)
 	out := make([]bool, len(sums))

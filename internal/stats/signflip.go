@@ -24,7 +24,7 @@ func SignFlipP(sample []float64, theta float64) (float64, error) {
 		return 0, err
 	}
 	d := shifted(sample, theta)
-	sums := absoluteSums(d)
+	sums := absoluteSums(d, 1<<len(d))
 	return float64(countAtLeast(sums, math.Abs(total(d)), d)) / float64(len(sums)), nil
 }
 
@@ -75,9 +75,9 @@ func subsetMeans(sample []float64) []float64 {
 	return means
 }
 
-// absoluteSums gives |Σ ±d| of every sign pattern, by pattern: bit i set = d[i] flipped.
-func absoluteSums(d []float64) []float64 {
-	sums := make([]float64, 1<<len(d))
+// absoluteSums gives |Σ ±d| of the first so many sign patterns, by pattern: bit i set = d[i] flipped.
+func absoluteSums(d []float64, patterns int) []float64 {
+	sums := make([]float64, patterns)
 	sums[0] = total(d)
 	for mask := 1; mask < len(sums); mask++ {
 		sums[mask] = sums[mask&(mask-1)] - 2*d[bits.TrailingZeros(uint(mask))]

@@ -1,0 +1,6 @@
+//go:build !race
+
+package stats_test
+
+// twoLookTrials is the number of simulated samples with two looks.
+const twoLookTrials = 2000
