@@ -20,22 +20,23 @@ const (
 
 // Plan is everything one run does on a host, to its end without a server.
 type Plan struct {
-	Kind           string             `json:"kind"`
-	V              int                `json:"v"`
-	RunID          string             `json:"run_id"` // hash of campaign, job and step: the folder's name
-	Campaign       string             `json:"campaign"`
-	Job            string             `json:"job"`
-	ContractDigest string             `json:"contract_digest"`
-	Workdir        string             `json:"workdir"`   // on the host; "~/" is the home there
-	LeaseDir       string             `json:"lease_dir"` // shared by everyone on the host
-	Device         string             `json:"device"`    // cuda or cpu
-	GPUs           []int              `json:"gpus"`
-	Simulated      bool               `json:"simulated"`
-	LaunchDeadline time.Duration      `json:"launch_deadline_ns"`     // a launch not ready by then has failed; 0 = 60 min
-	StallAfter     time.Duration      `json:"stall_after_ns"`         // no log line, CPU, or bytes read for so long: failed; 0 = 10 min
-	StopGrace      time.Duration      `json:"stop_grace_ns"`          // between SIGTERM and SIGKILL; 0 = 30 s
-	AuditLimits    *bench.AuditLimits `json:"audit_limits,omitempty"` // nil = the design's
-	Launches       []Launch           `json:"launches"`
+	Kind           string        `json:"kind"`
+	V              int           `json:"v"`
+	RunID          string        `json:"run_id"` // hash of campaign, job and step: the folder's name
+	Campaign       string        `json:"campaign"`
+	Job            string        `json:"job"`
+	ContractDigest string        `json:"contract_digest"`
+	Workdir        string        `json:"workdir"`   // on the host; "~/" is the home there
+	LeaseDir       string        `json:"lease_dir"` // shared by everyone on the host
+	Device         string        `json:"device"`    // cuda or cpu
+	GPUs           []int         `json:"gpus"`
+	Simulated      bool          `json:"simulated"`
+	LaunchDeadline time.Duration `json:"launch_deadline_ns"`     // a launch not ready by then has failed; 0 = 60 min
+	StallAfter     time.Duration `json:"stall_after_ns"`         // no log line, CPU, or bytes read for so long: failed; 0 = 10 min
+	StopGrace      time.Duration `json:"stop_grace_ns"`          // between SIGTERM and SIGKILL; 0 = 30 s
+	ProofWait      time.Duration `json:"proof_wait_ns"`          // after readiness, for an overlay's modules that are loaded late; 0 = 10 s
+	AuditLimits    *bench.Limits `json:"audit_limits,omitempty"` // nil = the design's
+	Launches       []Launch      `json:"launches"`
 }
 
 // Launch is one server process lifetime with the points and captures it carries.
@@ -87,6 +88,8 @@ type Capture struct {
 	Warmup    int    `json:"warmup"` // requests before
 	Steps     int    `json:"steps"`  // profiler steps wanted
 	Seed      uint64 `json:"seed,string"`
+
+	Vocab bench.TokenRange `json:"vocab"` // ids of the load's prompts; empty = those of the launch's first random point
 }
 
 // EventKind names what happened in a run.
@@ -123,9 +126,11 @@ type Event struct {
 	Failure  *Failure           `json:"failure,omitempty"`
 	Metrics  *bench.Metrics     `json:"metrics,omitempty"`
 	Audit    *bench.Audit       `json:"audit,omitempty"`
+	Measured *bench.Point       `json:"measured,omitempty"` // all of a point but its recording, Metrics and Audit again included
 	Quiet    *Quiet             `json:"quiet,omitempty"`
 	Files    []File             `json:"files"`
 	Cache    string             `json:"cache,omitempty"` // point: flushed, kept (not asked), unflushable (the server cannot)
+	Exit     *int               `json:"exit,omitempty"`  // launch.stopped: exit code, 128 + signal where one ended it
 	State    string             `json:"state,omitempty"` // run.done: done, failed, canceled
 }
 
@@ -146,6 +151,16 @@ type Failure struct {
 	Exit    *int                   `json:"exit,omitempty"`
 }
 
+// The failure classes that the worker adds to framework's.
+const (
+	FailRequests framework.FailureClass = "requests_failed" // the server lives, its answers were no success
+	FailSocket   framework.FailureClass = "foreign_socket"  // the port is not listened on by a process of ours
+	FailFlush    framework.FailureClass = "flush_failed"
+	FailCapture  framework.FailureClass = "capture_failed"
+	FailTeardown framework.FailureClass = "teardown_unconfirmed"
+	FailWorker   framework.FailureClass = "worker" // the host could not do its part: disk, permissions
+)
+
 // Quiet is what else ran on the host during a point.
 type Quiet struct {
 	ForeignCPUShare float64  `json:"foreign_cpu_share"` // CPU time outside the campaign's processes ÷ capacity
@@ -158,7 +173,7 @@ type Quiet struct {
 // File is an artifact in the run folder, fetched by name.
 type File struct {
 	Name   string `json:"name"` // relative to the run folder
-	Role   string `json:"role"` // records, log, trace, outputs
+	Role   string `json:"role"` // records, log, trace, proof
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
 }

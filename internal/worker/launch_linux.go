@@ -1,0 +1,203 @@
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/framework"
+)
+
+const (
+	tracesDir = "traces"
+	cachesDir = "caches"
+)
+
+// carryOut runs one launch with its points and captures. Whatever fails, the engine is down when it returns, or the
+// whole run ends: an engine that cannot be stopped must not share the host with the next.
+func (r *runner) carryOut(ctx context.Context, l *Launch) {
+	defer r.step()
+	r.doing(0, "launching %s (%s)", l.ID, l.Candidate)
+	before, why := r.quietGPUs(ctx)
+	if why != nil {
+		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Failure: why})
+		return
+	}
+	e, why := r.launchEngine(ctx, l, before)
+	if why != nil {
+		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Failure: why})
+		return
+	}
+	r.serve(ctx, e)
+	r.doing(0, "stopping %s", l.ID)
+	if why := r.stop(e, before); why != nil {
+		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Proc: &e.proc, Failure: why, Files: r.logFile(e)})
+		r.cancel(fmt.Errorf("launch %s: %s", l.ID, why.Reason))
+		return
+	}
+	code, _ := e.exit()
+	stopped := Event{Kind: EventLaunchStopped, Launch: l.ID, Proc: &e.proc, Port: e.port, Files: r.logFile(e), Exit: code}
+	r.emit(stopped)
+}
+
+// quietGPUs refuses a launch on GPUs that somebody else uses.
+func (r *runner) quietGPUs(ctx context.Context) (gpuView, *Failure) {
+	v, err := r.gpus.look(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return v, canceledBy(context.Cause(ctx).Error())
+		}
+		return v, &Failure{Class: FailWorker, Reason: "the GPUs cannot be asked: " + cleanLine(err.Error(), maxReasonLine)}
+	}
+	if len(v.foreign) > 0 {
+		return v, &Failure{Class: framework.FailForeign, Reason: "other processes use these GPUs: " + strings.Join(v.foreign, ", ")}
+	}
+	return v, nil
+}
+
+// launchEngine starts a launch's process and records it.
+func (r *runner) launchEngine(ctx context.Context, l *Launch, gpus gpuView) (*engine, *Failure) {
+	ours := func(err error) *Failure {
+		class := FailWorker
+		var wrong *overlayError
+		if errors.As(err, &wrong) {
+			class = framework.FailOverlay
+		}
+		return &Failure{Class: class, Reason: cleanLine(err.Error(), maxReasonLine)}
+	}
+	dir := r.launchDir(l)
+	e := &engine{launch: l, dir: dir, log: filepath.Join(dir, engineLog)}
+	for _, d := range []string{dir, filepath.Join(dir, tracesDir), filepath.Join(dir, proofDir)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, ours(err)
+		}
+	}
+	program, err := findProgram(l.Argv[0], r.opts.Home)
+	if err != nil {
+		return nil, &Failure{Class: framework.FailExited, Reason: cleanLine(err.Error(), maxReasonLine)}
+	}
+	if l.Overlay != nil {
+		if e.overlay, err = r.overlayOf(ctx, l, program); err != nil {
+			return nil, ours(err)
+		}
+	}
+	if e.port, err = freePort(l.Protocol.ControlOff); err != nil {
+		return nil, ours(err)
+	}
+	e.control = newControl(e.port, l.Protocol.ControlOff)
+	cache, err := r.cacheDir(e, program, gpus)
+	if err != nil {
+		return nil, ours(err)
+	}
+	fill := e.fill(cache)
+	argv := []string{program}
+	for _, a := range l.Argv[1:] {
+		argv = append(argv, fill.Replace(a))
+	}
+	if err := r.start(e, program, argv, r.environ(e, program, fill)); err != nil {
+		return nil, ours(err)
+	}
+	r.emit(Event{Kind: EventLaunchStarted, Launch: l.ID, Proc: &e.proc, Port: e.port})
+	return e, nil
+}
+
+func (r *runner) overlayOf(ctx context.Context, l *Launch, program string) (*overlayDir, error) {
+	where := l.Overlay.Installed
+	where.ImportName = l.Overlay.ImportName
+	if where.Dir == "" && where.Venv == "" && where.Program == "" {
+		where.Program = program
+	}
+	dir, err := locate(ctx, r.opts, where)
+	if err != nil {
+		return nil, err
+	}
+	return makeOverlay(r.plan.Workdir, filepath.Join(r.dir, inboxDir), dir, l.Overlay)
+}
+
+// cacheDir gives the folder of JIT caches, one for every engine build, GPU, driver and overlay.
+func (r *runner) cacheDir(e *engine, program string, gpus gpuView) (string, error) {
+	overlay := ""
+	if e.overlay != nil {
+		overlay = e.overlay.root
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%q\n", []string{e.launch.Entry, string(e.launch.Framework), program, buildOf(program), gpus.model, gpus.driver, overlay})
+	dir := filepath.Join(r.plan.Workdir, cachesDir, e.launch.Entry+"-"+hex.EncodeToString(h.Sum(nil))[:16])
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// buildOf tells one installation at a place from a later one: the metadata folders of its site-packages with their
+// times, or the program's own size and time.
+func buildOf(program string) string {
+	infos, _ := filepath.Glob(filepath.Join(globQuote(filepath.Dir(filepath.Dir(program))), "lib", "python*", "site-packages", "*.dist-info"))
+	var b strings.Builder
+	for _, path := range append(infos, program) {
+		if info, err := os.Stat(path); err == nil {
+			fmt.Fprintf(&b, "%s %d %d\n", filepath.Base(path), info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	return b.String()
+}
+
+// serve waits for readiness and proof, then runs the points and captures.
+func (r *runner) serve(ctx context.Context, e *engine) {
+	l := e.launch
+	phases, why := r.await(ctx, e)
+	var loaded map[string]string
+	if why == nil && e.overlay != nil {
+		loaded, why = r.prove(ctx, e)
+	}
+	if why == nil {
+		if wrong := checkOwner(e.port, r.family.look()); wrong != "" {
+			why = &Failure{Class: FailSocket, Reason: wrong}
+		}
+	}
+	if why != nil {
+		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Proc: &e.proc, Port: e.port, Phases: phases, Loaded: loaded, Failure: why, Files: r.logFile(e)})
+		return
+	}
+	info := cleanText([]byte(r.hide(e, e.control.info(ctx, l.Protocol.InfoPaths))), maxInfo)
+	r.emit(Event{Kind: EventLaunchReady, Launch: l.ID, Proc: &e.proc, Port: e.port, Phases: phases, Loaded: loaded, Info: info})
+	for i := range l.Points {
+		if ctx.Err() != nil {
+			return
+		}
+		r.measure(ctx, e, &l.Points[i])
+		r.step()
+	}
+	for i := range l.Captures {
+		if ctx.Err() != nil {
+			return
+		}
+		r.capture(ctx, e, &l.Captures[i])
+		r.step()
+	}
+}
+
+// logFile is the engine's log as an artifact.
+func (r *runner) logFile(e *engine) []File {
+	f, err := r.file(e.log, "log")
+	if err != nil {
+		return nil
+	}
+	return []File{f}
+}
+
+// file describes an artifact below the run folder.
+func (r *runner) file(path, role string) (File, error) {
+	rel, err := filepath.Rel(r.dir, path)
+	if err != nil {
+		return File{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return File{}, err
+	}
+	digest, err := digestFile(path)
+	return File{Name: filepath.ToSlash(rel), Role: role, SHA256: digest, Size: info.Size()}, err
+}

@@ -1,0 +1,40 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/sotaloop/sotaloop/internal/worker"
+)
+
+// TestMain lets the test binary play the two programs that the worker's tests start as real processes.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "worker":
+			os.Exit(playWorker(os.Args[2:]))
+		case "toy-engine":
+			os.Exit(playEngine(os.Args[2:]))
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// playWorker is `sotaloop worker`, as cmd/sotaloop/worker.go has it.
+func playWorker(args []string) int {
+	home, _ := os.UserHomeDir()
+	o := worker.HostOptions{In: os.Stdin, Out: os.Stdout, Home: home, LookupEnv: os.LookupEnv}
+	var err error
+	if args[0] == worker.VerbRun {
+		err = worker.Run(context.Background(), o, args[2])
+	} else {
+		err = worker.Serve(context.Background(), o, args[0])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}

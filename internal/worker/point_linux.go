@@ -1,0 +1,149 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/sotaloop/sotaloop/internal/bench"
+	"github.com/sotaloop/sotaloop/internal/framework"
+)
+
+// What became of the prefix cache before a point.
+const (
+	cacheFlushed     = "flushed"
+	cacheKept        = "kept"        // no flush was asked for
+	cacheUnflushable = "unflushable" // the server has no way to flush: unique prompts only
+)
+
+var errServerDied = errors.New("the server died")
+
+// measure runs one point. Its failure is a result: the plan goes on.
+func (r *runner) measure(ctx context.Context, e *engine, p *Point) {
+	ev := Event{Kind: EventPointDone, Launch: e.launch.ID, Point: p.ID, Proc: &e.proc, Port: e.port}
+	ev.Failure = r.tryPoint(ctx, e, p, &ev)
+	if ev.Failure != nil {
+		ev.Kind = EventPointFailed
+	}
+	r.emit(ev)
+}
+
+func (r *runner) tryPoint(ctx context.Context, e *engine, p *Point, ev *Event) *Failure {
+	if why := r.checkEngine(ctx, e); why != nil {
+		return why
+	}
+	var why *Failure
+	if ev.Cache, why = r.flush(ctx, e, p); why != nil {
+		return why
+	}
+	spec := p.Spec
+	if r.plan.AuditLimits != nil {
+		spec.Limits = *r.plan.AuditLimits
+	}
+	watch := r.watchQuiet(ctx)
+	point, err := r.load(ctx, e, spec, func(g bench.Progress) {
+		share := 0.0
+		if g.Planned > 0 && g.Phase == "load" {
+			share = float64(g.Done) / float64(g.Planned)
+		}
+		r.doing(share, "%s %s: %s, %d requests done, %d in flight", e.launch.ID, p.ID, g.Phase, g.Done, g.InFlight)
+	})
+	ev.Quiet = watch.stop(context.WithoutCancel(ctx))
+	if point != nil {
+		ev.Measured, ev.Metrics, ev.Audit = point, &point.Metrics, &point.Audit
+		if file, e := r.store(e, p, point); e != nil {
+			return &Failure{Class: FailWorker, Reason: "the records cannot be stored: " + cleanLine(e.Error(), maxReasonLine)}
+		} else if file != nil {
+			ev.Files = []File{*file}
+		}
+	}
+	if why := r.checkEngine(ctx, e); why != nil {
+		return why
+	}
+	return r.judge(e, point, err)
+}
+
+// judge says why a point failed although its server lives.
+func (r *runner) judge(e *engine, point *bench.Point, err error) *Failure {
+	switch {
+	case err != nil:
+		return r.failure(e, FailRequests, "the load could not be offered: "+cleanLine(err.Error(), maxReasonLine))
+	case point.Status == bench.StatusTimeout:
+		return r.failure(e, framework.FailDeadline, "the point's deadline came first: "+cleanLine(point.Reason, maxReasonLine))
+	case point.Status != bench.StatusOK:
+		return r.failure(e, FailRequests, cleanLine(point.Reason, maxReasonLine))
+	}
+	return nil
+}
+
+// checkEngine looks, before and after a point, that the run goes on, the server lives, and the port is its own.
+func (r *runner) checkEngine(ctx context.Context, e *engine) *Failure {
+	if ctx.Err() != nil {
+		return canceledBy(context.Cause(ctx).Error())
+	}
+	if e.isDead() {
+		return r.deadFailure(e)
+	}
+	if wrong := checkOwner(e.port, r.family.look()); wrong != "" {
+		if e.isDead() {
+			return r.deadFailure(e)
+		}
+		return r.failure(e, FailSocket, wrong)
+	}
+	return nil
+}
+
+func (r *runner) flush(ctx context.Context, e *engine, p *Point) (string, *Failure) {
+	call := e.launch.Protocol.Flush
+	switch {
+	case !p.Flush:
+		return cacheKept, nil
+	case call == nil:
+		return cacheUnflushable, nil
+	}
+	if err := e.control.flush(ctx, *call); err != nil {
+		return "", &Failure{Class: FailFlush, Reason: "the prefix cache was not flushed: " + cleanLine(err.Error(), maxReasonLine)}
+	}
+	return cacheFlushed, nil
+}
+
+// load offers a spec to the engine; it ends early when the server dies.
+func (r *runner) load(ctx context.Context, e *engine, spec bench.Spec, progress func(bench.Progress)) (*bench.Point, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go func() {
+		select {
+		case <-e.exited:
+			stop(errServerDied)
+		case <-ctx.Done():
+		}
+	}()
+	target := bench.Target{BaseURL: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(e.port)), Path: e.launch.Endpoint, Model: e.launch.Served}
+	return bench.Run(ctx, target, spec, progress)
+}
+
+// store writes a point's records beside the log.
+func (r *runner) store(e *engine, p *Point, point *bench.Point) (*File, error) {
+	if point.Recording == nil {
+		return nil, nil
+	}
+	dir := filepath.Join(e.dir, "points")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, p.ID+".jsonl.zst")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = bench.WriteRecords(f, point.Recording)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, fmt.Errorf("write records: %w", err)
+	}
+	file, err := r.file(path, "records")
+	return &file, err
+}

@@ -1,0 +1,125 @@
+package worker
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sotaloop/sotaloop/internal/framework"
+)
+
+// simulatedMarker lies at the root of a simulated host; its engines lie below it.
+const simulatedMarker = ".sotaloop-simulated-host"
+
+// probe answers VerbProbe. It changes nothing on the host.
+func probe(_ context.Context, o HostOptions) (any, error) {
+	r, err := request[ProbeRequest](o)
+	if err != nil {
+		return nil, err
+	}
+	f := Facts{OS: runtime.GOOS, Arch: runtime.GOARCH, BootID: bootID(), Now: time.Now().UTC(), CPUs: runtime.NumCPU(),
+		MemoryMiB: memoryMiB(), Engines: map[string]string{}, Models: map[string]Model{}, Leases: []Lease{}}
+	f.Hostname, _ = os.Hostname()
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		f.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	if dir, err := expand(r.Workdir, o.Home); err == nil {
+		f.DiskFreeMiB = diskFreeMiB(dir)
+		f.Simulated = isSimulated(dir)
+	}
+	if dir, err := expand(r.LeaseDir, o.Home); err == nil {
+		f.Leases = readLeases(dir)
+	}
+	for name, e := range r.Engines {
+		f.Engines[name] = engineGap(e, o)
+		for _, place := range []string{e.Venv, e.Command} {
+			if dir, err := expand(place, o.Home); err == nil {
+				f.Simulated = f.Simulated || isSimulated(dir)
+			}
+		}
+	}
+	for id, path := range r.Models {
+		f.Models[id] = findModel(id, path, r.HFCache, o.Home)
+	}
+	return f, nil
+}
+
+func memoryMiB() int64 {
+	raw, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(raw)) {
+		if v, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
+			return kib >> 10
+		}
+	}
+	return 0
+}
+
+// diskFreeMiB is what this account may still write where dir is or will be.
+func diskFreeMiB(dir string) int64 {
+	for {
+		var st unix.Statfs_t
+		if unix.Statfs(dir, &st) == nil {
+			return int64(st.Bavail) * st.Bsize >> 20 //nolint:gosec // sizes of real disks
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return 0
+		}
+		dir = parent
+	}
+}
+
+func isSimulated(dir string) bool {
+	for range 12 {
+		if exists(filepath.Join(dir, simulatedMarker)) {
+			return true
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return false
+		}
+		dir = parent
+	}
+	return false
+}
+
+// engineGap says why an engine cannot be used, as far as files tell; "" where they do not speak against it.
+func engineGap(e framework.Engine, o HostOptions) string {
+	switch {
+	case e.Venv != "":
+		dir, err := expand(e.Venv, o.Home)
+		if err != nil {
+			return err.Error()
+		}
+		if !isProgram(filepath.Join(dir, "bin", "python")) && !isProgram(filepath.Join(dir, "bin", "python3")) {
+			return "no interpreter in " + filepath.Join(dir, "bin")
+		}
+	case e.Command != "":
+		dir, err := expand(e.Command, o.Home)
+		if err != nil {
+			return err.Error()
+		}
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return "no folder " + dir
+		}
+	case e.Image != "":
+		for _, name := range []string{"docker", "podman"} {
+			if _, err := exec.LookPath(name); err == nil {
+				return ""
+			}
+		}
+		return "neither docker nor podman is on this host"
+	default:
+		return "the engine names neither venv, image nor command"
+	}
+	return ""
+}

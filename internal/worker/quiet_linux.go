@@ -1,0 +1,158 @@
+package worker
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	quietEvery = 2 * time.Second
+	gpuEvery   = 10 * time.Second
+)
+
+// cpuTimes is /proc/stat's first line in ticks.
+type cpuTimes struct{ busy, all uint64 }
+
+// parseCPUTimes reads /proc/stat. Guest time is part of user time and not counted again; iowait is idle.
+func parseCPUTimes(stat string) (cpuTimes, bool) {
+	line, _, _ := strings.Cut(stat, "\n")
+	f := strings.Fields(line)
+	if len(f) < 9 || f[0] != "cpu" {
+		return cpuTimes{}, false
+	}
+	var t cpuTimes
+	for i, v := range f[1:9] {
+		n, err := strconv.ParseUint(v, 10, 64)
+		if err != nil {
+			return cpuTimes{}, false
+		}
+		t.all += n
+		if i != 3 && i != 4 { // idle, iowait
+			t.busy += n
+		}
+	}
+	return t, true
+}
+
+// parsePressure reads the total of the line "some" of /proc/pressure/*, in microseconds.
+func parsePressure(text string) (us uint64, ok bool) {
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "some ") {
+			continue
+		}
+		_, v, found := strings.Cut(line, "total=")
+		n, err := strconv.ParseUint(strings.TrimSpace(v), 10, 64)
+		return n, found && err == nil
+	}
+	return 0, false
+}
+
+// hostView is what the host did up to one moment.
+type hostView struct {
+	at       time.Time
+	cpu      cpuTimes
+	ours     uint64 // ticks of the worker and the engine, exited descendants included
+	pressure uint64
+	hasPSI   bool
+}
+
+func (r *runner) viewHost() hostView {
+	v := hostView{at: time.Now()}
+	stat, _ := os.ReadFile("/proc/stat")
+	v.cpu, _ = parseCPUTimes(string(stat))
+	psi, _ := os.ReadFile("/proc/pressure/cpu")
+	v.pressure, v.hasPSI = parsePressure(string(psi))
+	if me, err := readProc(os.Getpid()); err == nil {
+		v.ours = me.cpu + me.reaped
+	}
+	for _, s := range r.family.look() {
+		v.ours += s.cpu + s.reaped
+	}
+	return v
+}
+
+// since gives the share of CPU capacity that others used between two views, and the pressure.
+func (v hostView) since(a hostView) (foreign float64, psi *float64) {
+	if all := float64(v.cpu.all) - float64(a.cpu.all); all > 0 {
+		others := float64(v.cpu.busy) - float64(a.cpu.busy) - (float64(v.ours) - float64(a.ours))
+		foreign = min(1, max(0, others/all))
+	}
+	if wall := v.at.Sub(a.at).Microseconds(); v.hasPSI && a.hasPSI && wall > 0 {
+		p := 100 * float64(v.pressure-a.pressure) / float64(wall)
+		psi = &p
+	}
+	return foreign, psi
+}
+
+// quietWatch collects what else runs on the host during a point.
+type quietWatch struct {
+	r     *runner
+	first hostView
+	quiet Quiet
+	end   chan struct{}
+	done  chan struct{}
+}
+
+func (r *runner) watchQuiet(ctx context.Context) *quietWatch {
+	w := &quietWatch{r: r, first: r.viewHost(), end: make(chan struct{}), done: make(chan struct{})}
+	w.quiet.ForeignGPU = []string{}
+	go func() {
+		defer close(w.done)
+		tick := time.NewTicker(quietEvery)
+		defer tick.Stop()
+		var gpuAt time.Time
+		for {
+			w.memory()
+			if time.Since(gpuAt) >= gpuEvery {
+				w.gpus(ctx)
+				gpuAt = time.Now()
+			}
+			select {
+			case <-w.end:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return w
+}
+
+func (w *quietWatch) memory() {
+	var pages int64
+	for _, s := range w.r.family.look() {
+		pages += s.rssPages
+	}
+	w.quiet.PeakRSSMiB = max(w.quiet.PeakRSSMiB, float64(pages)*float64(os.Getpagesize())/(1<<20))
+}
+
+// gpus notes foreign processes. Memory is the engine's own where the driver tells it by process, else all that is used.
+func (w *quietWatch) gpus(ctx context.Context) {
+	v, err := w.r.gpus.look(ctx)
+	if err != nil {
+		return
+	}
+	used := v.oursMiB
+	if used == 0 {
+		used = v.usedMiB
+	}
+	w.quiet.PeakGPUMiB = max(w.quiet.PeakGPUMiB, used)
+	for _, p := range v.foreign {
+		if !slices.Contains(w.quiet.ForeignGPU, p) {
+			w.quiet.ForeignGPU = append(w.quiet.ForeignGPU, p)
+		}
+	}
+}
+
+// stop ends the watch and gives its figures.
+func (w *quietWatch) stop(ctx context.Context) *Quiet {
+	close(w.end)
+	<-w.done
+	w.memory()
+	w.gpus(ctx)
+	w.quiet.ForeignCPUShare, w.quiet.PSICPU = w.r.viewHost().since(w.first)
+	return &w.quiet
+}

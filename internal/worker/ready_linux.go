@@ -1,0 +1,167 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sotaloop/sotaloop/internal/framework"
+)
+
+const (
+	lookEvery  = 100 * time.Millisecond
+	probeLimit = 30 * time.Second // some readiness endpoints generate a token
+	slowAfter  = 20 * time.Second
+)
+
+// logReader follows an engine's log and times its phases.
+type logReader struct {
+	path   string
+	began  time.Time
+	offset int64
+	torn   []byte
+	phases map[string]float64
+	ready  bool // ReadyLog was seen
+}
+
+// read takes what was written since; it says whether anything was. A phase ends with the last line that names it, since
+// several ranks print it.
+func (l *logReader) read(p *framework.Protocol) bool {
+	f, err := os.Open(l.path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	raw, _ := io.ReadAll(io.NewSectionReader(f, l.offset, 16<<20))
+	if len(raw) == 0 {
+		return false
+	}
+	l.offset += int64(len(raw))
+	now := time.Since(l.began).Seconds()
+	text := append(l.torn, raw...)
+	end := bytes.LastIndexByte(text, '\n') + 1
+	for line := range strings.Lines(string(text[:end])) {
+		for _, phase := range p.Phases {
+			if phase.Contains != "" && strings.Contains(line, phase.Contains) {
+				l.phases[phase.Name] = now
+			}
+		}
+		l.ready = l.ready || p.ReadyLog != "" && strings.Contains(line, p.ReadyLog)
+	}
+	l.torn = bytes.Clone(text[end:])
+	if len(l.torn) > 1<<20 {
+		l.torn = nil
+	}
+	return true
+}
+
+// activity measures whether a launch still does something besides answering our own probes.
+type activity struct {
+	since time.Time
+	cpu   uint64 // ticks at since
+	read  uint64 // bytes at since
+}
+
+// moved says whether members used at least 1 % of a CPU, and no less than 0.1 s of it, or read 1 MiB, since the last
+// time they did.
+func (a *activity) moved(members []procStat) bool {
+	var cpu, read uint64
+	for _, s := range members {
+		cpu += s.cpu + s.reaped
+		read += readBytes(s.pid)
+	}
+	need := max(uint64(userHz/10), uint64(time.Since(a.since).Seconds()*userHz/100))
+	if cpu < a.cpu || cpu-a.cpu >= need || read < a.read || read-a.read >= 1<<20 {
+		a.since, a.cpu, a.read = time.Now(), cpu, read
+		return true
+	}
+	return false
+}
+
+func (a *activity) logged() { a.since = time.Now() }
+
+// await waits until the server is ready: 200 on its path, its log line where there is one, and the process alive. It
+// fails by exit, by stall and by deadline.
+func (r *runner) await(ctx context.Context, e *engine) (phases map[string]float64, why *Failure) {
+	p := &e.launch.Protocol
+	log := &logReader{path: e.log, began: e.began, phases: map[string]float64{}}
+	act := &activity{since: time.Now()}
+	answers := make(chan bool, 1)
+	probing, healthy := false, false
+	nextProbe, nextLook := time.Now(), time.Now()
+	for {
+		if log.read(p) {
+			act.logged()
+		}
+		now := time.Now()
+		if !probing && !healthy && now.After(nextProbe) {
+			probing = true
+			go func() {
+				ctx, stop := context.WithTimeout(ctx, probeLimit)
+				defer stop()
+				answers <- e.control.isReady(ctx, p.ReadyPath)
+			}()
+		}
+		if now.After(nextLook) {
+			act.moved(r.family.look())
+			nextLook = now.Add(500 * time.Millisecond)
+		}
+		switch {
+		case e.isDead():
+			return log.phases, r.deadFailure(e)
+		case ctx.Err() != nil:
+			return log.phases, canceledBy(context.Cause(ctx).Error())
+		case healthy && (p.ReadyLog == "" || log.ready):
+			log.phases["ready"] = time.Since(e.began).Seconds()
+			return log.phases, nil
+		case time.Since(act.since) > r.plan.StallAfter:
+			return log.phases, r.failure(e, framework.FailStalled, fmt.Sprintf("no log line, CPU time or bytes read for %s", r.plan.StallAfter))
+		case time.Since(e.began) > r.plan.LaunchDeadline:
+			return log.phases, r.failure(e, framework.FailDeadline, fmt.Sprintf("not ready after %s", r.plan.LaunchDeadline))
+		}
+		select {
+		case healthy = <-answers:
+			probing = false
+			nextProbe = time.Now().Add(lookEvery)
+			if time.Since(e.began) > slowAfter {
+				nextProbe = time.Now().Add(time.Second)
+			}
+		case <-e.exited:
+		case <-ctx.Done():
+		case <-time.After(lookEvery):
+		}
+	}
+}
+
+// failure describes a failed launch or point with the engine's log, without the secrets it was given.
+func (r *runner) failure(e *engine, class framework.FailureClass, what string) *Failure {
+	f := failureOf(e.log, e.launch.Protocol.Failures, class, what)
+	if f.Class == framework.FailPort {
+		if who := portHolder(e.port); who != "" {
+			f.Reason += fmt.Sprintf(" (port %d is held by %s)", e.port, who)
+		}
+	}
+	f.Reason, f.LogTail = r.hide(e, f.Reason), r.hide(e, f.LogTail)
+	return f
+}
+
+func (r *runner) deadFailure(e *engine) *Failure {
+	code, how := e.exit()
+	f := r.failure(e, framework.FailExited, "the server "+how)
+	f.Exit = code
+	return f
+}
+
+// hide takes the values of the launch's secrets out of a text.
+func (r *runner) hide(e *engine, text string) string {
+	for _, name := range e.launch.SecretEnv {
+		if v, ok := r.opts.LookupEnv(name); ok && len(v) >= 4 {
+			text = strings.ReplaceAll(text, v, "["+name+"]")
+		}
+	}
+	return text
+}

@@ -1,0 +1,212 @@
+package worker_test
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// toy is a serving engine that misbehaves as its arguments say: "PORT fault…".
+type toy struct {
+	faults   []string
+	busy     atomic.Int32 // flushes to refuse
+	requests atomic.Int32
+	profile  atomic.Pointer[string]
+}
+
+func (t *toy) has(fault string) bool { return slices.Contains(t.faults, fault) }
+
+// value gives what follows "name=" among the faults.
+func (t *toy) value(name string) string {
+	for _, f := range t.faults {
+		if v, ok := strings.CutPrefix(f, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func playEngine(args []string) int {
+	t := &toy{faults: args[1:]}
+	fmt.Println("loading weights")
+	fmt.Println("\x1b[31mLoad weight end\x1b[0m elapsed=0.1 s token=" + os.Getenv("TOY_SECRET"))
+	switch {
+	case t.has("exit"):
+		fmt.Println("RuntimeError: something else")
+		return 3
+	case t.has("oom"):
+		fmt.Println("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB")
+		fmt.Println("Received sigquit from a child process")
+		return 1
+	case t.has("child"): // sleeps, whatever it is told
+		signal.Ignore(unix.SIGTERM)
+		time.Sleep(time.Hour)
+	case t.has("squatter"): // holds the port that its parent wants
+		l, err := net.Listen("tcp", "127.0.0.1:"+args[0])
+		if err != nil {
+			return 4
+		}
+		fmt.Println("squatting on", l.Addr())
+		time.Sleep(time.Hour)
+	case t.has("silent"):
+		time.Sleep(time.Hour)
+	}
+	if t.has("ignore-term") {
+		signal.Ignore(unix.SIGTERM)
+	}
+	if t.has("grandchild") {
+		t.spawn("child", args[0])
+	}
+	if t.has("port-in-use") {
+		t.spawn("squatter", args[0])
+		for portFree(args[0]) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		fmt.Printf("[Errno 98] error while attempting to bind on address ('127.0.0.1', %s): address already in use\n", args[0])
+		return 1
+	}
+	return t.serve(args[0])
+}
+
+func portFree(port string) bool {
+	c, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err == nil {
+		_ = c.Close()
+	}
+	return err != nil
+}
+
+// spawn starts a process in a session of its own that does not end with its parent.
+func (t *toy) spawn(fault, port string) {
+	me, _ := os.Executable()
+	cmd := exec.Command(me, "toy-engine", port, fault)
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	cmd.Env = []string{} // not even the marker is left
+	_ = cmd.Start()
+}
+
+func (t *toy) serve(port string) int {
+	l, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if n, err := strconv.Atoi(t.value("busy")); err == nil {
+		t.busy.Store(int32(n))
+	}
+	if dir := os.Getenv("SOTALOOP_PROOF_DIR"); dir != "" && t.value("proof") != "" {
+		_ = os.WriteFile(filepath.Join(dir, fmt.Sprintf("proof-%d.json", os.Getpid())), []byte(strings.ReplaceAll(t.value("proof"), "PID", strconv.Itoa(os.Getpid()))), 0o600)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
+		if t.has("never-ready") {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("/server_info", func(w http.ResponseWriter, _ *http.Request) {
+		n, _ := strconv.Atoi(t.value("info"))
+		_ = json.NewEncoder(w).Encode(map[string]any{"args": os.Args[1:], "env": os.Environ(), "padding": strings.Repeat("x", n)})
+	})
+	mux.HandleFunc("POST /flush_cache", func(w http.ResponseWriter, _ *http.Request) {
+		if t.busy.Add(-1) >= 0 {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	mux.HandleFunc("POST /start_profile", t.startProfile)
+	mux.HandleFunc("POST /stop_profile", t.stopProfile)
+	mux.HandleFunc("POST /v1/completions", t.complete)
+	fmt.Println("fired up and ready to roll")
+	_ = http.Serve(l, mux)
+	return 0
+}
+
+// complete streams max_tokens events.
+func (t *toy) complete(w http.ResponseWriter, req *http.Request) {
+	var body struct {
+		MaxTokens int   `json:"max_tokens"`
+		Prompt    []int `json:"prompt"`
+	}
+	if err := json.NewDecoder(req.Body).Decode(&body); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	n := int(t.requests.Add(1))
+	if after, err := strconv.Atoi(t.value("die-after")); err == nil && n > after {
+		fmt.Println("Scheduler hit an exception: boom")
+		os.Exit(9)
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	flush, _ := w.(http.Flusher)
+	for i := range body.MaxTokens {
+		finish := "null"
+		if i == body.MaxTokens-1 {
+			finish = `"length"`
+		}
+		fmt.Fprintf(w, "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"text\":\"t%d \",\"finish_reason\":%s}],\"usage\":null}\n\n", i, finish)
+		flush.Flush()
+		if t.has("hang") && i == 1 {
+			<-req.Context().Done()
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	fmt.Fprintf(w, "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d}}\n\ndata: [DONE]\n\n",
+		len(body.Prompt), body.MaxTokens, len(body.Prompt)+body.MaxTokens)
+}
+
+func (t *toy) startProfile(w http.ResponseWriter, req *http.Request) {
+	raw, _ := io.ReadAll(req.Body)
+	var body struct {
+		Dir   string `json:"output_dir"`
+		Stage string `json:"stage"`
+		Steps string `json:"steps"`
+	}
+	if json.Unmarshal(raw, &body) != nil || body.Dir == "" {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	path := filepath.Join(body.Dir, "17-TP-0-"+body.Stage+"-"+body.Steps+".trace.json.gz")
+	t.profile.Store(&path)
+}
+
+// stopProfile writes the trace in two halves, the second a little later.
+func (t *toy) stopProfile(w http.ResponseWriter, _ *http.Request) {
+	path := t.profile.Load()
+	if path == nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	if t.has("no-trace") {
+		return
+	}
+	go func() {
+		f, err := os.Create(*path)
+		if err != nil {
+			return
+		}
+		defer func() { _ = f.Close() }()
+		z := gzip.NewWriter(f)
+		_, _ = fmt.Fprintf(z, `{"traceEvents": [%s`, strings.Repeat(" ", 50000))
+		_ = z.Flush()
+		if t.has("torn-trace") {
+			return
+		}
+		time.Sleep(300 * time.Millisecond)
+		_, _ = fmt.Fprintf(z, `{"requests": %d}]}`, t.requests.Load())
+		_ = z.Close()
+	}()
+}
