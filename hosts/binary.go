@@ -22,7 +22,7 @@ var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // digestScript tells the absolute folder $1, which it makes, and the SHA-256 of the file $2 in it.
 const digestScript = resolveScript + `mkdir -p "$p" && cd "$p" && pwd -P || exit 1
-[ -f "$2" ] || { echo missing; exit 0; }
+[ -f "$2" ] && [ -x "$2" ] || { echo missing; exit 0; }
 if command -v sha256sum >/dev/null 2>&1; then sha256sum <"$2"; else shasum -a 256 <"$2"; fi`
 
 // EnsureBinary makes the program with the given SHA-256 (64 hex digits) present on the host as

@@ -1,7 +1,6 @@
 package hosts
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -43,9 +42,13 @@ func ParseNvidiaSMI(csv []byte) ([]GPU, error) {
 		if !strings.HasPrefix(g.UUID, "GPU-") && !strings.HasPrefix(g.UUID, "MIG-") {
 			return fmt.Errorf("%q is not the UUID of a GPU", g.UUID)
 		}
-		if err := errors.Join(number(f[4], &g.UtilizationPercent), number(f[5], &g.MemoryUsedMiB),
-			number(f[6], &g.MemoryTotalMiB), number(f[7], &g.SMClockMHz)); err != nil {
-			return err
+		for _, err := range []error{
+			number(f[4], &g.UtilizationPercent), number(f[5], &g.MemoryUsedMiB), number(f[6], &g.MemoryTotalMiB),
+			number(f[7], &g.SMClockMHz),
+		} {
+			if err != nil {
+				return err
+			}
 		}
 		gpus = append(gpus, g)
 		return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
-// Local is this machine as a host. Its commands see the environment of this process.
+// Local is this machine as a host. Its commands see the environment of this process, HOME being what "~" means.
 type Local struct {
 	name string
 	home string
@@ -132,7 +132,7 @@ func (l *Local) command(c Cmd) (*exec.Cmd, error) {
 	}
 	cmd := exec.Command(path) // no CommandContext: it would kill the process, not its group
 	cmd.Args, cmd.Dir, cmd.WaitDelay = c.Argv, dir, graceAfterKill
-	cmd.Env = append(cmd.Environ(), c.assignments()...)
+	cmd.Env = append(append(cmd.Environ(), "HOME="+l.home), c.assignments()...)
 	return cmd, nil
 }
 

@@ -5,6 +5,7 @@ package hosts
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +17,20 @@ const isPOSIX = true
 // ownGroup puts the process into a group of its own, so that what it starts can be killed with it.
 func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
-// ownSession cuts the process loose from our terminal and our group.
-func ownSession(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+// ownSession cuts the process loose from our terminal, our group and our descriptors. Go opens its own ones so that they
+// end with an exec; what this process was handed by its parent without that mark gets it here.
+func ownSession(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	entries, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return // no such list on this machine: nothing that we could know of
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+}
 
 // killGroup kills the process and its group. A group that is gone is no error.
 func killGroup(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

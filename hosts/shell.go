@@ -76,10 +76,10 @@ exec "$@" >/dev/null 2>&1`
 // killScript kills the process group of pid $1, which began at tick $2 after boot. A leader that has ended holds its
 // group's number as long as a member lives, so a number without a process is still ours; another start time is not.
 const killScript = `pid=$1 began=$2
-stat=$(cat "/proc/$pid/stat" 2>/dev/null) || { kill -KILL -- "-$pid" 2>/dev/null; exit 0; }
+stat=$(cat "/proc/$pid/stat" 2>/dev/null) || { kill -s KILL -- "-$pid" 2>/dev/null; exit 0; }
 set -- ${stat##*) }
 [ -z "$began" ] || [ "${20}" = "$began" ] || exit 0
-if [ "$3" = "$pid" ]; then kill -KILL -- "-$pid"; else kill -KILL "$pid"; fi`
+if [ "$3" = "$pid" ]; then kill -s KILL -- "-$pid"; else kill -s KILL "$pid"; fi || [ ! -e "/proc/$pid" ]`
 
 // runArgv is the argument vector by which a shell host runs c.
 func runArgv(mark string, c Cmd) []string {

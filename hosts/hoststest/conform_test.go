@@ -1,0 +1,60 @@
+package hoststest_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sotaloop/sotaloop/hosts"
+	"github.com/sotaloop/sotaloop/hosts/hoststest"
+)
+
+func TestLocalConforms(t *testing.T) {
+	t.Parallel()
+	hoststest.Conform(t, func(t *testing.T) hosts.Conn {
+		conn, err := hosts.Dial(t.Context(), "here", hosts.HostEntry{Local: true}, hosts.DialOptions{HomeDir: t.TempDir()})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	})
+}
+
+func TestSSHConforms(t *testing.T) {
+	t.Parallel()
+	for name, opt := range map[string]hoststest.ServerOptions{
+		"sh":   {},
+		"bash": {Shell: "/bin/bash", Greeting: "echo 'Welcome!'; printf 'no line end' >&2; "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := os.Stat(opt.Shell); opt.Shell != "" && err != nil {
+				t.Skipf("no %s on this machine", opt.Shell)
+			}
+			client := hoststest.NewClient(t)
+			opt.Accept = append(opt.Accept, client.Public)
+			server := hoststest.NewServer(t, opt)
+			client.Know(server.Addr, server.Keys()...)
+			conform(t, client, server.Addr)
+		})
+	}
+}
+
+func TestOpenSSHConforms(t *testing.T) {
+	t.Parallel()
+	client := hoststest.NewClient(t)
+	server := hoststest.NewOpenSSH(t, client.Public)
+	client.Know(server.Addr, server.Key)
+	conform(t, client, server.Addr)
+}
+
+// conform runs the suite over SSH.
+func conform(t *testing.T, client *hoststest.Client, addr string) {
+	t.Helper()
+	client.Alias("target", addr)
+	hoststest.Conform(t, func(t *testing.T) hosts.Conn {
+		conn, err := client.Dial(t, "target")
+		require.NoError(t, err)
+		return conn
+	})
+}
