@@ -33,4 +33,6 @@ type Options struct {
 type Server struct {
 	Model string // model name or architecture as launched
 	TP    int    // tensor-parallel size
+	// Quantization is the weights' or activations' precision as launched, for example "fp8" or "none".
+	Quantization string
 }

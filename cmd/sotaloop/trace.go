@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/trace"
+)
+
+// traceUsage is the help of `sotaloop trace`.
+const traceUsage = `usage: sotaloop trace analyze PATH… [--mapping PATH] [--diff PATH] [--json] [--min-share 0.01]
+
+Reads torch-profiler traces (files or directories; every rank and stage) and prints where the GPU's time went.
+
+  --mapping PATH    trace of the same server without CUDA graphs: source locations for replayed kernels (repeatable)
+  --diff PATH       second trace or set of traces: prints what changed, stage by stage (after minus before)
+  --json            one JSON document on standard output
+  --min-share F     hide kernel rows below this share of their stage (default 0.01)
+  --model NAME, --tp N, --quantization NAME
+                    what is known of the server: fuse patterns that depend on it are undecided without
+`
+
+// traceFlags are the flags of `trace analyze`.
+type traceFlags struct {
+	paths, mapping []string
+	diff           string
+	json           bool
+	minShare       float64
+	server         trace.Server
+}
+
+// runTrace is `sotaloop trace analyze`.
+func runTrace(ctx context.Context, s streams, args []string) error {
+	if len(args) == 0 || args[0] != "analyze" {
+		got := ""
+		if len(args) > 0 {
+			got = args[0]
+		}
+		fmt.Fprint(s.Err, traceUsage)
+		return fault.New(fault.InvalidInput, "unknown trace command %q", got).At("command", got, "analyze")
+	}
+	f, err := parseTraceFlags(args[1:], s.Err)
+	if err != nil {
+		return err
+	}
+	opt := trace.Options{MinShare: f.minShare, Mapping: f.mapping, Server: f.server, Progress: traceProgress(s.Err)}
+	a, err := trace.Analyze(ctx, f.paths, opt)
+	if err != nil {
+		return err
+	}
+	if f.diff == "" {
+		return writeTrace(s.Out, a, f.json)
+	}
+	after, err := trace.Analyze(ctx, []string{f.diff}, opt)
+	if err != nil {
+		return err
+	}
+	return writeTraceDiff(s.Out, a, after, f.json)
+}
+
+// parseTraceFlags reads flags and paths in any order.
+func parseTraceFlags(args []string, errs io.Writer) (traceFlags, error) {
+	var f traceFlags
+	set := flag.NewFlagSet("trace analyze", flag.ContinueOnError)
+	set.SetOutput(errs)
+	set.Usage = func() { fmt.Fprint(errs, traceUsage) }
+	set.Func("mapping", "", func(v string) error { f.mapping = append(f.mapping, v); return nil })
+	set.StringVar(&f.diff, "diff", "", "")
+	set.BoolVar(&f.json, "json", false, "")
+	set.Float64Var(&f.minShare, "min-share", 0.01, "")
+	set.StringVar(&f.server.Model, "model", "", "")
+	set.IntVar(&f.server.TP, "tp", 0, "")
+	set.StringVar(&f.server.Quantization, "quantization", "", "")
+	for len(args) > 0 {
+		if err := set.Parse(args); err != nil {
+			return f, fault.Wrap(fault.InvalidInput, err, "cannot read the flags of trace analyze")
+		}
+		if args = set.Args(); len(args) > 0 {
+			f.paths = append(f.paths, args[0])
+			args = args[1:]
+		}
+	}
+	switch {
+	case len(f.paths) == 0:
+		return f, fault.New(fault.InvalidInput, "no trace named").Hint("name a trace file or a directory: sotaloop trace analyze PATH")
+	case !(f.minShare >= 0 && f.minShare <= 1): // also refuses NaN
+		return f, fault.New(fault.InvalidInput, "--min-share is %v", f.minShare).At("min-share", fmt.Sprint(f.minShare), "0 to 1")
+	}
+	return f, nil
+}
+
+// traceProgress tells the bytes read, at most four times a second.
+func traceProgress(w io.Writer) func(done, total int64) {
+	const pause = 250 * time.Millisecond
+	told := time.Now() // short reads say nothing
+	return func(done, total int64) {
+		if now := time.Now(); now.Sub(told) >= pause {
+			told = now
+			fmt.Fprintf(w, "read %d of %d MiB\n", done>>20, total>>20)
+		}
+	}
+}
+
+// writeTrace prints an analysis.
+func writeTrace(w io.Writer, a *trace.Analysis, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(a)
+	}
+	return trace.WriteMarkdown(w, a)
+}
+
+// writeTraceDiff prints what changed between two analyses.
+func writeTraceDiff(w io.Writer, before, after *trace.Analysis, asJSON bool) error {
+	rows := trace.Diff(before, after)
+	if asJSON {
+		return json.NewEncoder(w).Encode(struct {
+			Before *trace.Analysis `json:"before"`
+			After  *trace.Analysis `json:"after"`
+			Diff   []trace.DiffRow `json:"diff"`
+		}{before, after, rows})
+	}
+	return trace.WriteDiffMarkdown(w, rows)
+}

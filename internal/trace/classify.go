@@ -1,0 +1,156 @@
+package trace
+
+import (
+	"strings"
+	"sync"
+)
+
+// The categories of kernels.
+const (
+	catNameGemm          = "gemm"
+	catNameAttention     = "attention"
+	catNameMoE           = "moe"
+	catNameCommunication = "communication"
+	catNameNorm          = "norm"
+	catNameActivation    = "activation"
+	catNameRope          = "rope"
+	catNameSampling      = "sampling"
+	catNameQuantization  = "quantization"
+	catNameKVCache       = "kv_cache"
+	catNameEmbedding     = "embedding"
+	catNameReduction     = "reduction"
+	catNameElementwise   = "elementwise"
+	catNameMemory        = "memory"
+	catNameMamba         = "mamba"
+	catNameOther         = "other"
+)
+
+// Categories lists the categories of kernels.
+func Categories() []string {
+	return []string{
+		catNameGemm, catNameAttention, catNameMoE, catNameCommunication, catNameNorm, catNameActivation, catNameRope,
+		catNameSampling, catNameQuantization, catNameKVCache, catNameEmbedding, catNameReduction, catNameElementwise,
+		catNameMemory, catNameMamba, catNameOther,
+	}
+}
+
+// classifier holds the phrases as words; it is made once and never changed.
+type classifier struct {
+	strong, scoped, plain, late, functors, inductor []classRule
+	grouped, expert                                 []string
+}
+
+// classifierOnce makes the classifier when it is first needed.
+var classifierOnce = sync.OnceValue(newClassifier)
+
+// categorize names the category of GPU work. The name decides; a grouped GEMM is MoE where its operator
+// or Python location says so, and a kernel whose name says nothing is what its operator is.
+func categorize(cat category, name, op string, at []Location) string {
+	if cat == catMemcpy || cat == catMemset {
+		return catNameMemory
+	}
+	c := classifierOnce()
+	got := c.byName(name)
+	if got == catNameOther && op != "" {
+		got = c.byName(op)
+	}
+	if got == catNameGemm && c.isExperts(name, op, at) {
+		return catNameMoE
+	}
+	return got
+}
+
+// byName classifies by the words of a name: the function's own words before those of its namespaces,
+// both before those of its template arguments, which say much that is not about the kernel.
+func (c *classifier) byName(name string) string {
+	if got := c.inductorName(name); got != "" {
+		return got
+	}
+	s := parseSymbol(name)
+	if got := first(c.strong, s.function); got != "" {
+		return got
+	}
+	if got := first(c.scoped, s.scope); got != "" {
+		return got
+	}
+	if got := first(c.plain, s.function); got != "" {
+		return c.refine(got, s)
+	}
+	if got := first(c.late, s.scope); got != "" {
+		return got
+	}
+	if got := first(c.strong, s.templates); got != "" {
+		return got
+	}
+	if got := first(c.plain, s.templates); got != "" {
+		return got
+	}
+	return catNameOther
+}
+
+// refine looks at the functor of PyTorch's generic elementwise and reduction kernels.
+func (c *classifier) refine(got string, s symbol) string {
+	if got != catNameElementwise && got != catNameReduction {
+		return got
+	}
+	if better := first(c.functors, s.templates); better != "" && (got == catNameElementwise || better == catNameSampling) {
+		return better
+	}
+	return got
+}
+
+// inductorName classifies TorchInductor's names, which list the fused operators:
+// triton_{poi,red,per,tem}_fused_<ops>_<n>. Empty for other names.
+func (c *classifier) inductorName(name string) string {
+	rest, ok := strings.CutPrefix(name, "triton_")
+	if !ok {
+		return ""
+	}
+	kind, ops, ok := strings.Cut(rest, "_fused_")
+	text := words(ops)
+	if !ok {
+		if kind, ok = strings.CutSuffix(rest, "_fused"); !ok {
+			return ""
+		}
+	}
+	if strings.Contains(text, " rsqrt ") && has(text, []string{" mean ", " pow ", " var ", " sum "}) {
+		return catNameNorm
+	}
+	if got := first(c.inductor, text); got != "" {
+		return got
+	}
+	switch kind {
+	case "poi":
+		return catNameElementwise
+	case "red", "per", "mix":
+		return catNameReduction
+	case "tem":
+		return catNameGemm
+	}
+	return ""
+}
+
+// isExperts tells a grouped GEMM that multiplies by experts' weights.
+func (c *classifier) isExperts(name, op string, at []Location) bool {
+	if !has(words(name), c.grouped) {
+		return false
+	}
+	if has(words(op), c.expert) {
+		return true
+	}
+	for _, l := range at {
+		if has(words(l.Path+" "+l.Func), c.expert) {
+			return true
+		}
+	}
+	return false
+}
+
+// isCompute tells the categories that keep the GPU's arithmetic busy, as opposed to moving data.
+func isCompute(category string) bool {
+	switch category {
+	case catNameCommunication, catNameMemory, catNameKVCache, catNameElementwise, catNameOther:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,96 @@
+package trace
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+)
+
+// familyName is a kernel's name without what varies between builds and shapes: parameters, tile sizes,
+// addresses and instance numbers.
+func familyName(name string) string {
+	name = strings.Join(strings.Fields(name), " ")
+	if rest, ok := strings.CutPrefix(name, "nvjet_"); ok {
+		parts := strings.SplitN(rest, "_", 3)
+		return "nvjet_" + strings.Join(parts[:min(2, len(parts))], "_")
+	}
+	if !strings.HasPrefix(name, "Memcpy ") && !strings.HasPrefix(name, "Memset ") {
+		name = strings.TrimPrefix(cutArguments(strings.ReplaceAll(name, "(anonymous namespace)", "anonymous")), "void ")
+	}
+	var b strings.Builder
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if isDigit(c) && (i == 0 || !isLetter(name[i-1]) || name[i-1] == 'x' && i > 1 && isDigit(name[i-2])) {
+			b.WriteByte('#')
+			for i+1 < len(name) && isDigit(name[i+1]) {
+				i++
+			}
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+// families sums a stage's rows by family, with the spread between its steps.
+func (b *builder) families(stage uint8, rows []Kernel, steps int) []Family {
+	at := map[string]int{}
+	list := []Family{}
+	var cells []stepTime
+	groups := b.groupsOf(stage)
+	for i := range groups {
+		k := &rows[i]
+		name := familyName(k.Name)
+		f, ok := at[name]
+		if !ok {
+			f = len(list)
+			at[name] = f
+			list = append(list, Family{Name: name, Category: k.Category})
+		}
+		list[f].TotalUS += k.TotalUS
+		list[f].Launches += k.Launches
+		for _, e := range groups[i].events {
+			if s := b.stepOf[e]; steps > 0 && s >= 0 {
+				cells = append(cells, stepTime{int32(f), b.owner[s], b.gpu.at(int(e)).dur})
+			}
+		}
+	}
+	spread(list, cells, steps)
+	return list
+}
+
+// stepTime is time of one family in one step.
+type stepTime struct {
+	family, step int32
+	ns           int64
+}
+
+// spread fills in the families' mean per step and its standard deviation. Steps in which a family did
+// not run count as zero.
+func spread(list []Family, cells []stepTime, steps int) {
+	if steps == 0 {
+		return
+	}
+	slices.SortFunc(cells, func(x, y stepTime) int {
+		return cmp.Or(cmp.Compare(x.family, y.family), cmp.Compare(x.step, y.step))
+	})
+	squares := make([]float64, len(list))
+	for i := 0; i < len(cells); {
+		var sum int64
+		n := i
+		for ; n < len(cells) && cells[n].family == cells[i].family && cells[n].step == cells[i].step; n++ {
+			sum += cells[n].ns
+		}
+		squares[cells[i].family] += micros(sum) * micros(sum)
+		i = n
+	}
+	n := float64(steps)
+	for f := range list {
+		mean := list[f].TotalUS / n
+		list[f].PerStepUS = mean
+		if steps > 1 {
+			list[f].SDStepUS = math.Sqrt(max(squares[f]-n*mean*mean, 0) / (n - 1))
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package trace
+
+import (
+	"cmp"
+	"slices"
+)
+
+// The causes of idle time, in the order of the table.
+const (
+	idleHost = iota
+	idleDependency
+	idleSync
+	idleUnknown
+)
+
+var idleCauses = [...]string{"host", "dependency", "synchronisation", "unknown"}
+
+// idleSums collects the idle time of a stage by cause.
+type idleSums [len(idleCauses)]struct {
+	ns, longest, at int64
+	gaps            int
+}
+
+// add counts one stretch.
+func (s *idleSums) add(cause int, ns, at int64) {
+	if ns <= 0 {
+		return
+	}
+	c := &s[cause]
+	c.ns += ns
+	c.gaps++
+	if ns > c.longest {
+		c.longest, c.at = ns, at
+	}
+}
+
+// idle splits each device's gaps by cause. A gap belongs to the stage of the event that ends it. Time
+// between profiling windows is not idle.
+//
+// Of a gap [from, to) that ends with an event launched at L: before L the host is at fault (while it
+// waited in a synchronising call on the launching thread: synchronisation); if L lies before the gap the
+// work was queued and something else held it back: dependency. From L on it is launch latency, which is
+// the host's path, too.
+func (b *builder) idle() [len(stageNames)]idleSums {
+	var sums [len(stageNames)]idleSums
+	waits := b.syncCalls()
+	b.time.byDevice(b.joined, func(events []uint32) {
+		until := int64(-1 << 62)
+		for n, i := range events {
+			e := b.gpu.at(int(i))
+			if n > 0 && e.ts > until && !b.crossesWindow(until, e.ts) {
+				b.addGap(&sums[b.stageOf[i]], i, until, e.ts, waits)
+			}
+			until = max(until, e.ts+e.dur)
+		}
+	})
+	return sums
+}
+
+// addGap splits one gap that ends with event i.
+func (b *builder) addGap(s *idleSums, i uint32, from, to int64, waits map[uint16][]interval) {
+	at := b.launchOf[i]
+	if at < 0 {
+		s.add(idleUnknown, to-from, from)
+		return
+	}
+	l := b.launches.at(int(at))
+	if l.ts <= from {
+		s.add(idleDependency, to-from, from)
+		return
+	}
+	launched := min(l.ts, to)
+	waited := overlapOf(waits[l.thread], from, launched)
+	s.add(idleSync, waited, from)
+	s.add(idleHost, to-from-waited, from)
+}
+
+// syncCalls lists, per thread, when it waited for the GPU.
+func (b *builder) syncCalls() map[uint16][]interval {
+	waits := map[uint16][]interval{}
+	for i := range b.launches.len() {
+		if l := b.launches.at(i); l.kind == callSync {
+			waits[l.thread] = append(waits[l.thread], interval{l.ts, l.ts + l.dur.ns()})
+		}
+	}
+	for _, list := range waits {
+		slices.SortFunc(list, func(x, y interval) int { return cmp.Compare(x.ts, y.ts) })
+	}
+	return waits
+}
+
+// overlapOf sums the parts of sorted intervals that lie in [from, to), counting no moment twice.
+func overlapOf(list []interval, from, to int64) int64 {
+	var sum int64
+	n, _ := slices.BinarySearchFunc(list, from, func(w interval, at int64) int { return cmp.Compare(w.end, at) })
+	for _, w := range list[min(n, len(list)):] {
+		if w.ts >= to {
+			break
+		}
+		begin, end := max(w.ts, from), min(w.end, to)
+		if end > begin {
+			sum += end - begin
+			from = end
+		}
+	}
+	return sum
+}
+
+// crossesWindow tells that a new profiling window began between two moments.
+func (b *builder) crossesWindow(from, to int64) bool {
+	if len(b.windows) < 2 {
+		return false
+	}
+	for _, w := range b.windows {
+		if w.ts > from && w.ts <= to {
+			return true
+		}
+	}
+	return false
+}
+
+// idleTable renders the sums of a stage.
+func (b *builder) idleTable(stage uint8, s *idleSums, steps int) Idle {
+	out := Idle{Causes: []IdleCause{}}
+	var all int64
+	for _, c := range s {
+		all += c.ns
+	}
+	wall := float64(all + b.time.busy[stage])
+	out.IdleUS, out.ShareOfWall = micros(all), ratio(float64(all), wall)
+	out.HostUS, out.DependencyUS = micros(s[idleHost].ns), micros(s[idleDependency].ns)
+	out.SyncUS, out.UnknownUS = micros(s[idleSync].ns), micros(s[idleUnknown].ns)
+	if steps > 0 {
+		out.PerStepUS = out.IdleUS / float64(steps)
+	}
+	for i, c := range s {
+		if c.ns == 0 {
+			continue
+		}
+		share := ratio(float64(c.ns), wall)
+		out.Causes = append(out.Causes, IdleCause{
+			ID: rowID("idle", stageNames[stage], len(out.Causes)+1, b.digest), Cause: idleCauses[i],
+			TotalUS: micros(c.ns), Share: share, Gaps: c.gaps, LongestUS: micros(c.longest),
+			LongestAtUS: micros(c.at - b.first), Ceiling: ceiling(share),
+		})
+	}
+	return out
+}
