@@ -18,6 +18,9 @@ import (
 // maxAliasDepth bounds how far an alias of an alias is followed.
 const maxAliasDepth = 16
 
+// maxMergeDepth bounds merge keys in what merge keys name; the work grows with a power of it.
+const maxMergeDepth = 3
+
 // walker reads a YAML tree by a fixed table of fields and notes every defect with its position. A library that
 // decodes into structs was tried: it names positions for syntax and types, but not for values that we refuse.
 type walker struct {
@@ -106,7 +109,7 @@ func (w *walker) resolve(n ast.Node) ast.Node {
 // pairs gives the entries of a mapping, those of merge keys (<<) after its own.
 func (w *walker) pairs(n ast.Node, depth int) ([]*ast.MappingValueNode, bool) {
 	m, ok := w.resolve(n).(ast.MapNode)
-	if !ok || depth > maxAliasDepth {
+	if !ok || depth > maxMergeDepth {
 		return nil, false
 	}
 	var own, merged []*ast.MappingValueNode
@@ -118,7 +121,8 @@ func (w *walker) pairs(n ast.Node, depth int) ([]*ast.MappingValueNode, bool) {
 		}
 		more, ok := w.pairs(kv.Value, depth+1)
 		if !ok {
-			w.fail(kv.Value, "a merge key needs a mapping")
+			w.fail(kv.Value, "a merge key needs a mapping, and at most %d of them one inside the other", maxMergeDepth)
+			return nil, false
 		}
 		merged = append(merged, more...)
 	}
