@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/client"
@@ -63,7 +64,7 @@ func DialPipes(ctx context.Context, from io.Reader, to io.WriteCloser, opts Dial
 
 // DialHTTP speaks to the server at url.
 func DialHTTP(ctx context.Context, url string, opts DialOptions) (*Client, error) {
-	t, err := transport.NewStreamableHTTP(url)
+	t, err := transport.NewStreamableHTTP(url, transport.WithHTTPLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)
 	}

@@ -38,7 +38,8 @@ func render(s *jsonschema.Schema) json.RawMessage {
 	return raw
 }
 
-// tidy takes out what only costs bytes, and writes what strict clients insist on: every property has a type.
+// tidy takes out what only costs bytes, and the schema "true", which some clients refuse: a property of any value is
+// said to be an object, a list or map of any values says nothing about them.
 func tidy(s *jsonschema.Schema) {
 	s.Version, s.ID, s.Title = "", "", ""
 	if s.Type == "array" && len(s.Enum) > 0 {
@@ -46,26 +47,30 @@ func tidy(s *jsonschema.Schema) {
 	}
 	if s.Properties != nil {
 		for p := s.Properties.Oldest(); p != nil; p = p.Next() {
-			p.Value = typed(p.Value)
+			if isOpen(p.Value) {
+				p.Value = &jsonschema.Schema{Type: "object", Description: p.Value.Description}
+			}
 			tidy(p.Value)
 		}
 	}
-	if s.Items != nil {
-		s.Items = typed(s.Items)
-		tidy(s.Items)
-	}
-	if s.Type == "object" && s.AdditionalProperties != nil && s.AdditionalProperties.Type != "" {
-		tidy(s.AdditionalProperties)
+	for _, inner := range []**jsonschema.Schema{&s.Items, &s.AdditionalProperties} {
+		if *inner == nil || (*inner).Type == "" && !isOpen(*inner) {
+			continue // nothing, or the schema "false"
+		}
+		if isOpen(*inner) {
+			*inner = nil
+			continue
+		}
+		tidy(*inner)
 	}
 }
 
-// typed replaces the schema of any value, "true", which some clients refuse. A list's items and a member of unknown type
-// stay open as {}.
-func typed(s *jsonschema.Schema) *jsonschema.Schema {
-	if raw, err := json.Marshal(s); err == nil && string(raw) == "true" {
-		return &jsonschema.Schema{}
-	}
-	return s
+// isOpen says whether s allows any value.
+func isOpen(s *jsonschema.Schema) bool {
+	bare := *s
+	bare.Description = ""
+	raw, err := json.Marshal(&bare)
+	return err == nil && string(raw) == "true"
 }
 
 // flatten keeps the outline of an output's property.
