@@ -63,6 +63,7 @@ type Spec struct {
 	Help       *Help // captured help; nil skips the check against it
 	Flags      map[string]any
 	Capture    bool // the launch takes profiler captures
+	Steps      int  // profiler steps of each capture
 }
 
 // Launch is what starts a server: argv and environment, with placeholders.

@@ -1,0 +1,79 @@
+package framework
+
+import (
+	"strconv"
+
+	"github.com/sotaloop/sotaloop/internal/contract"
+)
+
+// tokenSpeed speaks to `tokenspeed serve`: a gateway on the port, the engine's control server on the next.
+type tokenSpeed struct{}
+
+var tokenSpeedFlags = table{
+	contract: []string{"model", "model-path", "revision", "tokenizer", "tokenizer-path", "load-format", "trust-remote-code", "dtype", "quantization", "kv-cache-dtype", "max-model-len",
+		"context-length", "served-model-name", "seed", "random-seed", "speculative-algorithm", "speculative-config", "json-model-override-args", "hf-overrides"},
+	host:      []string{"host", "port", "api-key", "log-level", "headless", "prometheus-port", "dist-init-addr", "nnodes", "node-rank", "nprocs-per-node", "world-size", "download-dir", "header"},
+	forbidden: []string{"config", "chat-template", "tool-call-parser", "reasoning-parser", "custom-weight-loader", "middleware"},
+	pinned:    []string{"gpu-memory-utilization"},
+	search: map[string]string{"max-num-seqs": KindInt, "max-num-batched-tokens": KindInt, "chunked-prefill-size": KindInt, "attention-backend": "", "tensor-parallel-size": KindInt,
+		"data-parallel-size": KindInt, "pipeline-parallel-size": KindInt, "expert-parallel-size": KindInt, "block-size": KindInt, "max-running-requests": KindInt},
+	roles: map[string]string{"tensor-parallel-size": "tp", "tp-size": "tp", "tp": "tp", "data-parallel-size": "dp", "dp-size": "dp", "pipeline-parallel-size": "pp", "expert-parallel-size": "ep", "ep-size": "ep",
+		"max-model-len": "context", "context-length": "context"},
+}
+
+func (tokenSpeed) Type() contract.Framework { return contract.TokenSpeed }
+
+// HelpCommand asks the engine's own parser: `tokenspeed serve --help` shows the orchestrator's flags only.
+func (tokenSpeed) HelpCommand(e Engine, command string) ([]string, error) {
+	if command == "bench" {
+		return []string{exe(e, "tokenspeed"), "bench", "serve", "--help"}, nil
+	}
+	return []string{exe(e, "python"), "-c", "from tokenspeed.runtime.utils.server_args import prepare_server_args as p; p(['--help'])"}, nil
+}
+
+func (tokenSpeed) ParseHelp(text string) (Help, error) {
+	h, err := parseHelp(text)
+	return tokenSpeedFlags.refine(h), err
+}
+
+func (tokenSpeed) VersionCommand(e Engine) []string {
+	return []string{exe(e, "python"), "-c", versionProgram("tokenspeed")}
+}
+
+func (tokenSpeed) ParseVersion(text string) (Version, error) { return parseVersion(text) }
+
+func (tokenSpeed) Class(f Flag) FlagClass { return tokenSpeedFlags.class(f) }
+
+func (tokenSpeed) Role(name string) string { return tokenSpeedFlags.role(name) }
+
+func (tokenSpeed) Launch(s Spec) (Launch, error) {
+	argv := []string{exe(s.Engine, "tokenspeed"), "serve", s.ModelPath, "--served-model-name", s.ServedName, "--host", "127.0.0.1", "--port", PortPlaceholder}
+	if c := s.Contract; c != nil {
+		argv = set(argv, "--dtype", c.Precision)
+		argv = set(argv, "--quantization", c.Quantization)
+		argv = set(argv, "--kv-cache-dtype", c.KVDtype)
+		if c.MaxContext > 0 {
+			argv = append(argv, "--max-model-len", strconv.Itoa(c.MaxContext))
+		}
+	}
+	if len(s.GPUs) > 1 && !laidOut(tokenSpeedFlags, s) {
+		argv = append(argv, "--tensor-parallel-size", strconv.Itoa(len(s.GPUs)))
+	}
+	knobs, err := flags(tokenSpeedFlags, s, false)
+	return Launch{Argv: append(argv, knobs...), Env: offline()}, err
+}
+
+func (tokenSpeed) Protocol(Spec) Protocol {
+	return Protocol{
+		ReadyPath: "/readiness", ReadyLog: "ts control server ready on", ControlOff: 1,
+		Phases:    []LogPhase{{"engine", "ts serve ready on"}, {"ready", "ts control server ready on"}},
+		Failures:  commonFailures(),
+		Flush:     &Call{Method: "POST", Path: "/flush_cache"},
+		InfoPaths: []string{"/get_server_info"},
+		Profile: Profile{
+			Start: &Call{Method: "POST", Path: "/start_profile", Body: `{"output_dir":"` + OutputPlaceholder + `","num_steps":` + StepsPlaceholder +
+				`,"activities":["CPU","GPU"],"with_stack":true,"record_shapes":false,"profile_id":"` + StagePlaceholder + `"}`},
+			Stop: &Call{Method: "POST", Path: "/stop_profile"}, StopMayFail: true, ExtraSteps: 1, FilePatterns: profileFiles,
+		},
+	}
+}
