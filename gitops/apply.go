@@ -100,9 +100,14 @@ func (f *filePatch) mismatchFault(h *hunk, from [][]byte, at, miss int) error {
 	return e.Hint("make the diff against the recorded base commit, with its exact lines")
 }
 
-// fits lists, up to two, the base positions at which all the hunk's base lines are.
+// fits lists, up to two, the base positions at which all the hunk's base lines are. It is a courtesy, and not done
+// where it could take long.
 func (h *hunk) fits(from [][]byte) []int {
+	const most = 20_000_000 // line comparisons
 	var places []int
+	if len(from)*len(h.lines) > most {
+		return nil
+	}
 	for at := 0; h.oldLines > 0 && at+h.oldLines <= len(from) && len(places) < 2; at++ {
 		if h.mismatch(from, at) < 0 {
 			places = append(places, at)

@@ -52,54 +52,72 @@ func (e *editor) rebuild(old plumbing.Hash, dir string, edits map[string]edit) (
 	for _, entry := range entries {
 		here[entry.Name] = entry
 	}
-	var added []string
-	below := map[string]map[string]edit{}
-	for _, path := range slices.Sorted(maps.Keys(edits)) {
-		name, rest, deeper := strings.Cut(path, "/")
-		if deeper {
-			if below[name] == nil {
-				below[name] = map[string]edit{}
-			}
-			below[name][rest] = edits[path]
-		} else if edits[path].mode == 0 {
-			delete(here, name)
+	files, below := split(edits)
+	for name, ed := range files {
+		if ed.mode == 0 {
+			delete(here, name) // first, so that a folder may take a deleted file's place
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(below)) {
-		was, there := here[name]
-		if there && was.Mode != filemode.Dir {
-			return old, collision(dir+name, "%q is %s, so that nothing can lie below it", dir+name, describeMode(was.Mode))
-		}
-		sub, err := e.rebuild(was.Hash, dir+name+"/", below[name])
-		if err != nil {
-			return old, err
-		}
-		if sub.IsZero() {
-			delete(here, name)
+	added, err := e.rebuildBelow(here, dir, below)
+	if err != nil {
+		return old, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if files[name].mode == 0 {
 			continue
+		}
+		was, there := here[name]
+		if there && !isRegular(was.Mode) {
+			return old, collision(dir+name, "%q is %s in the base commit", dir+name, describeMode(was.Mode))
 		}
 		if !there {
 			added = append(added, name)
 		}
-		here[name] = object.TreeEntry{Name: name, Mode: filemode.Dir, Hash: sub}
-	}
-	for path, ed := range edits {
-		if strings.Contains(path, "/") || ed.mode == 0 {
-			continue
-		}
-		was, there := here[path]
-		if there && !isRegular(was.Mode) {
-			return old, collision(dir+path, "%q is %s in the base commit", dir+path, describeMode(was.Mode))
-		}
-		if !there {
-			added = append(added, path)
-		}
-		here[path] = object.TreeEntry{Name: path, Mode: ed.mode, Hash: ed.blob}
+		here[name] = object.TreeEntry{Name: name, Mode: files[name].mode, Hash: files[name].blob}
 	}
 	if err := checkTwinEntries(dir, here, added); err != nil || len(here) == 0 {
 		return plumbing.ZeroHash, err
 	}
 	return e.put(plumbing.TreeObject, encodeTree(slices.Collect(maps.Values(here)))), nil
+}
+
+// split parts edits into those of a folder's own files and those below each of its folders.
+func split(edits map[string]edit) (files map[string]edit, below map[string]map[string]edit) {
+	files, below = map[string]edit{}, map[string]map[string]edit{}
+	for path, ed := range edits {
+		name, rest, deeper := strings.Cut(path, "/")
+		switch {
+		case !deeper:
+			files[name] = ed
+		case below[name] == nil:
+			below[name] = map[string]edit{rest: ed}
+		default:
+			below[name][rest] = ed
+		}
+	}
+	return files, below
+}
+
+// rebuildBelow brings the folders of here up to date and lists the new ones.
+func (e *editor) rebuildBelow(here map[string]object.TreeEntry, dir string, below map[string]map[string]edit) (added []string, err error) {
+	for _, name := range slices.Sorted(maps.Keys(below)) {
+		was, there := here[name]
+		if there && was.Mode != filemode.Dir {
+			return nil, collision(dir+name, "%q is %s, so that nothing can lie below it", dir+name, describeMode(was.Mode))
+		}
+		sub, err := e.rebuild(was.Hash, dir+name+"/", below[name])
+		switch {
+		case err != nil:
+			return nil, err
+		case sub.IsZero():
+			delete(here, name)
+			continue
+		case !there:
+			added = append(added, name)
+		}
+		here[name] = object.TreeEntry{Name: name, Mode: filemode.Dir, Hash: sub}
+	}
+	return added, nil
 }
 
 // entries reads the old tree and makes sure that writing it back would give the same id: a tree with modes or an
@@ -119,13 +137,20 @@ func (e *editor) entries(old plumbing.Hash) ([]object.TreeEntry, error) {
 	return entries, nil
 }
 
-// checkTwinEntries refuses new names that some file system would take for another name of the same folder.
+// checkTwinEntries refuses new names that some file system would take for another name of the same folder. Twins
+// that the base commit has already are its own business.
 func checkTwinEntries(dir string, here map[string]object.TreeEntry, added []string) error {
+	if len(added) == 0 {
+		return nil
+	}
+	byKey := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(here)) {
+		key := foldPath(name)
+		byKey[key] = append(byKey[key], name)
+	}
 	for _, name := range added {
-		for other := range here {
-			if other != name && foldPath(other) == foldPath(name) {
-				return collision(dir+name, "%q and %q are one file where letter case or Unicode form does not count", dir+other, dir+name)
-			}
+		if twins := byKey[foldPath(name)]; len(twins) > 1 {
+			return collision(dir+name, "%q and %q are one file where letter case or Unicode form does not count", dir+twins[0], dir+twins[1])
 		}
 	}
 	return nil

@@ -177,7 +177,11 @@ func longestRising(pairs [][2]int) [][2]int {
 		if lo > 0 {
 			back[i] = tops[lo-1]
 		}
-		tops = append(tops[:lo], append([]int{i}, tops[min(lo+1, len(tops)):]...)...)
+		if lo == len(tops) {
+			tops = append(tops, i)
+		} else {
+			tops[lo] = i
+		}
 	}
 	out := make([][2]int, len(tops))
 	if len(tops) > 0 {

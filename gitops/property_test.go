@@ -2,10 +2,13 @@ package gitops_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sotaloop/sotaloop/gitops"
@@ -51,7 +54,7 @@ func roundTrip(t testing.TB, base, result map[string][]byte) (dir string, diff [
 
 func TestRandomEditsRoundTrip(t *testing.T) {
 	t.Parallel()
-	const rounds = 60
+	const rounds = 16
 	for seed := range uint64(rounds) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		base := map[string][]byte{"keep": []byte("k\n")}
@@ -73,6 +76,27 @@ func TestRandomEditsRoundTrip(t *testing.T) {
 		if diff != nil && seed%4 == 0 {
 			git(t, dir, diff, "apply", "--check", "--whitespace=nowarn", "-")
 		}
+	}
+}
+
+// The same for one text at a time, many times.
+func TestRandomTextsRoundTrip(t *testing.T) {
+	t.Parallel()
+	const rounds = 1500
+	for seed := range uint64(rounds) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		from := randomText(rng, rng.IntN(40))
+		to := mutate(rng, from)
+		if seed%5 == 0 {
+			to = randomText(rng, rng.IntN(40))
+		}
+		if bytes.Equal(from, to) {
+			continue
+		}
+		diff := gitops.TextDiff(from, to)
+		got, err := gitops.ApplyText(parse(t, string(diff)), from)
+		require.NoError(t, err, "%s", diff)
+		require.Equal(t, string(to), string(got), "%s", diff)
 	}
 }
 
@@ -117,7 +141,7 @@ func mutate(rng *rand.Rand, text []byte) []byte {
 func TestLargeRewrite(t *testing.T) {
 	t.Parallel()
 	var a, b, c bytes.Buffer
-	for i := range 20000 {
+	for i := range 8000 {
 		fmt.Fprintf(&a, "line %d\n", i)
 		fmt.Fprintf(&b, "other %d\n", i)
 		if i%3 == 0 {
@@ -128,7 +152,52 @@ func TestLargeRewrite(t *testing.T) {
 	}
 	roundTrip(t, map[string][]byte{"x": a.Bytes()}, map[string][]byte{"x": b.Bytes()})
 	_, diff := roundTrip(t, map[string][]byte{"x": a.Bytes()}, map[string][]byte{"x": c.Bytes()})
-	require.Less(t, bytes.Count(diff, []byte("\n-line")), 14000, "lines that stay are found")
+	require.Less(t, bytes.Count(diff, []byte("\n-line")), 5600, "lines that stay are found")
 	same := bytes.Repeat([]byte("}\n"), 5000)
 	roundTrip(t, map[string][]byte{"x": same}, map[string][]byte{"x": append(bytes.Repeat([]byte("{\n"), 3000), same[:2000]...)})
+}
+
+// Diffs made to take long are answered in time.
+func TestHostileDiffsAreCheap(t *testing.T) {
+	t.Parallel()
+	_, commit, r := fresh(t)
+	blank := strings.Repeat("\n", 200_000)
+	_, err := gitops.ParsePatch([]byte("--- a/x\n+++ b/x\n@@ -1,9 +1,9 @@\n a\n" + blank + "+x\n"))
+	require.Error(t, err)
+	_, err = gitops.ParsePatch([]byte(strings.Repeat("--- a/x\n+++ b/x\n@@ -1 +1,9 @@\n-a\n+b\n", 3000)))
+	require.Error(t, err)
+	var many strings.Builder
+	for i := range 600 {
+		fmt.Fprintf(&many, "--- /dev/null\n+++ b/docs/f%d\n@@ -0,0 +1 @@\n+a\n", i)
+	}
+	_, err = r.Propose(commit, parse(t, many.String()))
+	require.NoError(t, err)
+}
+
+// One Repo serves many callers at once.
+func TestConcurrentUse(t *testing.T) {
+	t.Parallel()
+	_, commit, r := fresh(t)
+	var wg sync.WaitGroup
+	errs := make([]error, 12)
+	for i := range errs {
+		wg.Go(func() {
+			p, err := gitops.ParsePatch([]byte(fmt.Sprintf("--- /dev/null\n+++ b/n%d\n@@ -0,0 +1 @@\n+a\n", i)))
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			got, err := r.Propose(commit, p)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			_, tarErr := r.Tar(got.ResultTree, "python", io.Discard)
+			_, headErr := r.Head()
+			_, err = r.CreateBranch(fmt.Sprintf("sotaloop/c/p%d", i), commit, got.ResultTree, p, meta())
+			errs[i] = errors.Join(tarErr, headErr, err)
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
 }

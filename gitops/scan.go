@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sourcegraph/go-diff/diff"
@@ -14,6 +15,7 @@ import (
 type scanner struct {
 	lines [][]byte
 	at    int
+	text  int // the first line from at on that is not blank; see nextText
 	wrong []wrongHeader
 }
 
@@ -40,9 +42,7 @@ func (s *scanner) skipBlank() {
 func (s *scanner) startsWith(prefix string) bool { return bytes.HasPrefix(s.peek(0), []byte(prefix)) }
 
 // atPlainHeader says whether the next two lines are "--- " and "+++ ", which start a file without git's header.
-func (s *scanner) atPlainHeader() bool {
-	return s.startsWith("--- ") && bytes.HasPrefix(s.peek(1), []byte("+++ "))
-}
+func (s *scanner) atPlainHeader() bool { return s.plainHeaderAt(0) }
 
 // file reads one file's headers and hunks.
 func (s *scanner) file(number int) (*filePatch, error) {
@@ -161,20 +161,22 @@ func (l *hunkLine) cutNewline() bool {
 
 // moreBody says whether the next line looks like one more line of a hunk. A blank one does only if another follows.
 func (s *scanner) moreBody() bool {
-	if s.atPlainHeader() {
+	next := s.nextText() - s.at
+	line := s.peek(next)
+	if line == nil || s.plainHeaderAt(next) {
 		return false
 	}
-	for n := 0; ; n++ {
-		line := s.peek(n)
-		if s.at+n >= len(s.lines) {
-			return false
-		}
-		if len(line) > 0 {
-			return line[0] == ' ' || line[0] == '\\' || (line[0] == '+' || line[0] == '-') && (n == 0 || !s.plainHeaderAt(n))
-		}
-	}
+	return strings.IndexByte(` +-\\`, line[0]) >= 0
 }
 
+// nextText finds the next line that is not blank. It is remembered, since a diff may hold millions of blank lines.
+func (s *scanner) nextText() int {
+	for s.text = max(s.text, s.at); s.text < len(s.lines) && len(s.peek(s.text-s.at)) == 0; s.text++ {
+	}
+	return s.text
+}
+
+// plainHeaderAt says whether the lines n and n+1 ahead are "--- " and "+++ ".
 func (s *scanner) plainHeaderAt(n int) bool {
 	return bytes.HasPrefix(s.peek(n), []byte("--- ")) && bytes.HasPrefix(s.peek(n+1), []byte("+++ "))
 }

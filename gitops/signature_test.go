@@ -156,7 +156,7 @@ func TestSSHKeygensSignaturesHoldForUs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "key")
-			out, err := keygen(t, nil, append(args, "-q", "-N", "open sesame", "-f", file)...)
+			out, err := keygen(t, nil, append(args, "-q", "-a", "1", "-N", "open sesame", "-f", file)...)
 			require.NoError(t, err, out)
 			locked, err := os.ReadFile(file)
 			require.NoError(t, err)
