@@ -1,7 +1,14 @@
 // Package search says which candidate to launch next, under a budget. It is pure: the state is the list of trials so
 // far, and the same trials, space and seed give the same answer, so that a search can be resumed anywhere.
 //
-// Launches are dear and load points cheap: launches are what the budget counts, crashes included.
+// Launches are dear and load points cheap: launches are what the budget counts, crashes included. A launch takes a few
+// short probes; only launches that may be the best go on to their full load points, in the same launch, and only a
+// candidate with full load points can be picked.
+//
+// Auto models the logarithm of the score as a Gaussian process: one effect a level (neighbouring levels of an ordinal
+// knob are alike, those of a categorical one exchangeable), one a pair of levels, one a cell; a performance model's
+// prior is its mean where there is one. The sizes of the effects are not fixed but averaged over, by how well they
+// explain the trials. Levels seen only in crashes are avoided.
 package search
 
 // Strategy is how candidates are ordered.
@@ -21,50 +28,51 @@ var Strategies = []string{string(Auto), string(Product), string(Random)}
 type Budget struct {
 	Launches int    // launches of this framework, crashes included
 	Seed     uint64 // of every draw
+	Noise    Noise  // zero: DefaultNoise
 }
 
-// Candidate is one framework configuration. Flags holds only what differs from, or is added to, the base; a nil value
-// removes the base's flag.
+// Noise is the relative standard deviation of a measured score, from an A/A of the host where there is one.
+type Noise struct {
+	Launch float64 // between launches of one candidate
+	Probe  float64 // of one short probe within a launch
+	Points float64 // of the full load points within a launch
+}
+
+// DefaultNoise is assumed where a host was not calibrated.
+var DefaultNoise = Noise{Launch: 0.01, Probe: 0.04, Points: 0.01}
+
+// Candidate is one framework configuration. Flags holds only what differs from the base command; a nil value removes
+// the base's flag.
 type Candidate struct {
-	Index int            `json:"index"` // 0 is the shipped default
+	Index int            `json:"index"` // launches before it; 0 is the shipped default
 	Flags map[string]any `json:"flags"`
 	Why   string         `json:"why"`
 }
+
+// StatusOK is the status of a trial that came up and was measured.
+const StatusOK = "ok"
 
 // Trial is one launch of a candidate and what came of it.
 type Trial struct {
 	Flags  map[string]any `json:"flags"`
 	Status string         `json:"status"` // ok, or how it failed: failed, oom, timeout, skipped
 	Probes []float64      `json:"probes"` // scores of short probes, higher is better
-	Score  *float64       `json:"score"`  // score of the full load points; null: not measured
+	Score  *float64       `json:"score"`  // score of the full load points, higher is better; null: not taken
 }
-
-// OK says whether the launch came up and was measured.
-func (t Trial) OK() bool { return t.Status == "ok" }
 
 // Step is what to do next.
 type Step struct {
 	Candidate Candidate
-	Points    Points   // whether the launch takes its full load points
-	Gate      *float64 // with PointsIfAbove: the probe score from which the launch goes on to its load points
-	Done      bool
+	Probes    int     // short probes to take after the launch is ready
+	Gate      float64 // the launch goes on to its full load points when the mean of its probes reaches this; −Inf: always; +Inf: never
+	Done      bool    // nothing is left to do; Candidate is the pick then
 	Why       string
 	Coverage  Coverage
 }
 
-// Points says whether a launch takes its full load points after the short probe.
-type Points string
-
-// The ways.
-const (
-	PointsNever   Points = "never"
-	PointsAlways  Points = "always"
-	PointsIfAbove Points = "if_above" // when the probe reaches Step.Gate
-)
-
-// Coverage is how much of the listed space was tried.
+// Coverage is how much of what was listed has been tried.
 type Coverage struct {
 	Tried  int     `json:"tried"`  // listed values seen in a trial
 	Listed int     `json:"listed"` // values listed
-	Share  float64 `json:"share"`
+	Share  float64 `json:"share"`  // 1 when nothing is listed
 }

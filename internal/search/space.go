@@ -1,8 +1,11 @@
 package search
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Knob is one flag (or env:NAME) and the values to try, in the order in which they were listed.
@@ -11,13 +14,15 @@ type Knob struct {
 	Values []any  `json:"values"`
 }
 
-// Space is the knobs of a search. Every knob has one more level where the base's value (or absence) is not listed.
+// Space is the knobs of a search. A knob has one level more where the base's value, or its absence, is not listed.
 type Space struct {
-	Base  map[string]any // flags of the shipped default that a knob overrides; may be empty
+	Base  map[string]any // flags of the shipped default that knobs override; may be empty
 	Knobs []Knob
-	// Prior is a performance model's expected score of a full assignment, higher is better; nil: no model. ok is
+	// Prior is a performance model's expected score of a candidate's flags, higher is better; nil: no model. ok is
 	// false where the model has no opinion.
 	Prior func(flags map[string]any) (score float64, ok bool)
+	// Legal says why a candidate's flags cannot run (layout, sequence limit, memory); nil or "": they can.
+	Legal func(flags map[string]any) string
 }
 
 // NewSpace makes a space of a map; knobs are ordered by name.
@@ -27,4 +32,68 @@ func NewSpace(base map[string]any, values map[string][]any) Space {
 		s.Knobs = append(s.Knobs, Knob{Name: name, Values: values[name]})
 	}
 	return s
+}
+
+// Removed is a value, or a whole knob, that was pruned before anything was launched.
+type Removed struct {
+	Knob  string `json:"knob"`
+	Value any    `json:"value"` // null: the whole knob
+	Why   string `json:"why"`
+}
+
+// Prune removes knobs and values that cannot run. knob and value say why not, "" where they can; either may be nil.
+// Values listed twice are kept once.
+func (s Space) Prune(knob func(name string) string, value func(name string, v any) string) (Space, []Removed) {
+	out := s
+	out.Knobs = nil
+	removed := []Removed{}
+	for _, k := range s.Knobs {
+		if knob != nil {
+			if why := knob(k.Name); why != "" {
+				removed = append(removed, Removed{Knob: k.Name, Why: why})
+				continue
+			}
+		}
+		kept := Knob{Name: k.Name}
+		for _, v := range k.Values {
+			why := ""
+			if slices.ContainsFunc(kept.Values, func(o any) bool { return text(o) == text(v) }) {
+				why = "listed twice"
+			} else if value != nil {
+				why = value(k.Name, v)
+			}
+			if why != "" {
+				removed = append(removed, Removed{Knob: k.Name, Value: v, Why: why})
+				continue
+			}
+			kept.Values = append(kept.Values, v)
+		}
+		if len(kept.Values) > 0 {
+			out.Knobs = append(out.Knobs, kept)
+		}
+	}
+	return out, removed
+}
+
+// text is a value as canonical JSON, so that 8192 and 8192.0 are one value.
+func text(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprintf("%T:%v", v, v)
+	}
+	return string(raw)
+}
+
+// numeric gives a value's number; numbers in strings count.
+func numeric(v any) (float64, bool) {
+	switch n := v.(type) {
+	case string:
+		f, err := strconv.ParseFloat(n, 64)
+		return f, err == nil
+	case bool, nil:
+		return 0, false
+	}
+	var f float64
+	err := json.Unmarshal([]byte(text(v)), &f)
+	return f, err == nil
 }

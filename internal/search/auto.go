@@ -1,0 +1,172 @@
+package search
+
+import (
+	"fmt"
+	"math"
+)
+
+const (
+	autoProbes = 2     // short probes a launch of Auto takes
+	settled    = 0.002 // expected gain of one more launch below which Auto stops, in logarithms
+	hopeless   = 0.35  // chance to come up below which a cell is not launched while others are left
+)
+
+// auto launches the cell with the largest expected gain, weighed by its chance to come up. Its gate keeps the full load
+// points for launches that may be the best.
+func (s *state) auto() Step {
+	field, prior := s.field()
+	if len(field.obs) == 0 {
+		return s.unmeasured(prior)
+	}
+	pool := s.pool(func(a axis) int { return len(a.values) })
+	known := s.distinct()
+	cells := append(append([]cell{}, known...), pool...)
+	priors := make([]float64, len(cells))
+	for i, c := range cells {
+		priors[i] = prior(c)
+	}
+	b := field.believe(cells, priors, shapes(s.g.space.Prior != nil))
+	return s.choose(cells, len(known), b)
+}
+
+func (s *state) choose(cells []cell, known int, b belief) Step {
+	leader, pointed := bestOf(b.mean, known, nil), bestOf(b.mean, known, s.withPoints(cells[:known]))
+	left := s.budget.Launches - s.spent
+	crash := learnCrashes(s.g, s.seen)
+	at, gain := -1, 0.0
+	for i := known; i < len(cells); i++ {
+		p := crash.survives(cells[i])
+		if p < hopeless {
+			continue
+		}
+		if e := p * expectedGain(b.mean[i], b.sd[i], b.mean[leader], left); at < 0 || e > gain {
+			at, gain = i, e
+		}
+	}
+	behind := math.Inf(1)
+	if pointed >= 0 {
+		behind = b.mean[leader] - b.mean[pointed]
+	}
+	switch {
+	case at >= 0 && (left > 1 || gain > behind) && gain > settled:
+		step := s.launch(cells[at], fmt.Sprintf("expected gain %.2f %% over the best so far", 100*math.Expm1(gain)))
+		step.Probes, step.Gate = autoProbes, s.gate(b.mean[leader], left)
+		return step
+	case behind > settled:
+		return s.launch(cells[leader], "best so far, measured again with its full load points")
+	case at < 0:
+		return s.done("every combination that may run was tried")
+	default:
+		return s.done(fmt.Sprintf("another launch is expected to gain %.2f %%", 100*math.Expm1(gain)))
+	}
+}
+
+// gate is the probe score from which a launch may be the best: in the first half of the budget nothing is, since
+// later launches will be better; from then on what reaches the best so far.
+func (s *state) gate(best float64, left int) float64 {
+	if 2*left > s.budget.Launches {
+		return math.Inf(1)
+	}
+	return math.Exp(best)
+}
+
+// expectedGain is E[max(0, x − best)] for x normal; with the last launch only the mean counts.
+func expectedGain(mean, sd, best float64, left int) float64 {
+	z := (mean - best) / sd
+	return (mean-best)*0.5*math.Erfc(-z/math.Sqrt2) + sd*math.Exp(-z*z/2)/math.Sqrt(2*math.Pi)
+}
+
+// field and the logarithm of the prior; a cell without an opinion takes the mean of the opinions on what was tried.
+func (s *state) field() (*field, func(cell) float64) {
+	prior := func(c cell) float64 { return 0 }
+	if s.g.space.Prior != nil {
+		raw := func(c cell) (float64, bool) {
+			v, ok := s.g.space.Prior(s.g.flags(c))
+			return math.Log(v), ok && v > 0 && !math.IsInf(v, 0)
+		}
+		middle, n := 0.0, 0.0
+		for _, o := range s.seen {
+			if v, ok := raw(o.cell); ok {
+				middle, n = middle+v, n+1
+			}
+		}
+		prior = func(c cell) float64 {
+			if v, ok := raw(c); ok {
+				return v
+			}
+			return middle / math.Max(1, n)
+		}
+	}
+	return newField(s.g, s.seen, prior), prior
+}
+
+// unmeasured chooses when nothing has come up yet: what the prior likes among the likeliest to come up.
+func (s *state) unmeasured(prior func(cell) float64) Step {
+	crash := learnCrashes(s.g, s.seen)
+	var at cell
+	worth := math.Inf(-1)
+	for _, c := range s.pool(func(a axis) int { return len(a.values) }) {
+		if w := prior(c) + math.Log(crash.survives(c)+1e-9); w > worth {
+			at, worth = c, w
+		}
+	}
+	if at == nil {
+		return s.done("every combination was tried, none came up")
+	}
+	return s.launch(at, "nothing has come up yet: the likeliest to")
+}
+
+// distinct gives the measured cells once each.
+func (s *state) distinct() []cell {
+	var out []cell
+	seen := map[string]bool{}
+	for _, o := range s.seen {
+		if o.ok && !seen[o.cell.key()] {
+			seen[o.cell.key()] = true
+			out = append(out, o.cell)
+		}
+	}
+	return out
+}
+
+// withPoints says of each cell whether it has full load points.
+func (s *state) withPoints(cells []cell) []bool {
+	have := map[string]bool{}
+	for _, o := range s.seen {
+		if o.points {
+			have[o.cell.key()] = true
+		}
+	}
+	out := make([]bool, len(cells))
+	for i, c := range cells {
+		out[i] = have[c.key()]
+	}
+	return out
+}
+
+// bestOf is the index of the largest of the first n values that are allowed, −1 for none.
+func bestOf(values []float64, n int, allowed []bool) int {
+	at := -1
+	for i := range n {
+		if (allowed == nil || allowed[i]) && (at < 0 || values[i] > values[at]) {
+			at = i
+		}
+	}
+	return at
+}
+
+// pick is the cell with full load points that is believed best.
+func (s *state) pick() (cell, bool) {
+	known := s.distinct()
+	allowed := s.withPoints(known)
+	if bestOf(make([]float64, len(known)), len(known), allowed) < 0 {
+		return nil, false
+	}
+	field, prior := s.field()
+	priors := make([]float64, len(known))
+	for i, c := range known {
+		priors[i] = prior(c)
+	}
+	b := field.believe(known, priors, shapes(s.g.space.Prior != nil))
+	return known[bestOf(b.mean, len(known), allowed)], true
+}
