@@ -22,8 +22,7 @@ const (
 	stagePrefill = "prefill"
 	stageDecode  = "decode"
 
-	traceWait   = 15 * time.Minute // writing a trace with stacks takes minutes
-	traceSettle = 2 * time.Second  // no file of a capture may change for so long
+	traceSettle = 2 * time.Second // no file of a capture may change for so long
 	captureLoad = 20 * time.Minute
 )
 
@@ -176,7 +175,7 @@ func (s *shot) take(ctx context.Context) error {
 
 // call sends a profiler call. Stopping blocks while the trace is written.
 func (s *shot) call(ctx context.Context, call framework.Call) error {
-	ctx, stop := context.WithTimeout(ctx, traceWait)
+	ctx, stop := context.WithTimeout(ctx, s.r.plan.TraceWait)
 	defer stop()
 	call.Body = s.calls.Replace(call.Body)
 	call.Path = s.calls.Replace(call.Path)
@@ -226,7 +225,7 @@ func (s *shot) fresh() map[string]int64 {
 func (s *shot) await(ctx context.Context) error {
 	var last string
 	still := time.Now()
-	for end := time.Now().Add(traceWait); ; {
+	for end := time.Now().Add(s.r.plan.TraceWait); ; {
 		now := s.fresh()
 		if view := fmt.Sprint(now); view != last {
 			last, still = view, time.Now()
@@ -243,19 +242,15 @@ func (s *shot) await(ctx context.Context) error {
 		case s.e.isDead():
 			return errors.New("the server died while it wrote the trace")
 		case time.Now().After(end) && torn != "":
-			return fmt.Errorf("trace %s is still incomplete after %s", torn, traceWait)
-		case time.Now().After(end), len(now) == 0 && time.Since(still) > s.patience():
-			return fmt.Errorf("no trace that matches %s appeared: %s", strings.Join(s.e.launch.Protocol.Profile.FilePatterns, ", "), s.seen())
+			return fmt.Errorf("trace %s is still incomplete after %s", torn, s.r.plan.TraceWait)
+		case time.Now().After(end):
+			return fmt.Errorf("no trace that matches %s appeared: %s", s.calls.Replace(strings.Join(s.e.launch.Protocol.Profile.FilePatterns, ", ")), s.seen())
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
 }
-
-// patience is how long no file at all may appear: a profiler that writes opens its file early, or works for minutes on
-// large traces before it does.
-func (s *shot) patience() time.Duration { return min(traceWait, s.r.plan.StallAfter) }
 
 // seen says what lies in the folder instead.
 func (s *shot) seen() string {

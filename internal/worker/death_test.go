@@ -173,12 +173,8 @@ func TestEventsThatCannotBeWritten(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, nil)
-			first := point("p0")
-			first.Spec.Scenario.OutputLen = 100
-			if want == worker.StateCanceled {
-				first = longPoint("p0")
-			}
-			require.NoError(t, r.client.Start(t.Context(), r.plan("run", r.launch("l1", nil, first), r.launch("l2", nil)), nil))
+			gate, open := r.gate()
+			require.NoError(t, r.client.Start(t.Context(), r.plan("run", r.launch("l1", []string{gate}, point("p0")), r.launch("l2", nil)), nil))
 			r.until("run", loading)
 			info, err := os.Stat(filepath.Join(r.workdir, "runs", "run", "events.jsonl"))
 			require.NoError(t, err)
@@ -187,6 +183,7 @@ func TestEventsThatCannotBeWritten(t *testing.T) {
 			if want == worker.StateCanceled {
 				require.NoError(t, r.client.Cancel(t.Context(), "run", "enough"))
 			}
+			open()
 			st := r.finish("run")
 			require.Equal(t, want, st.State)
 			require.Contains(t, st.Reason, map[string]string{worker.StateFailed: "file too large", worker.StateCanceled: "enough"}[want])
@@ -207,16 +204,12 @@ func TestFullDisk(t *testing.T) {
 				t.Skipf("mounting a small file system needs privileges: %v", err)
 			}
 			t.Cleanup(func() { _ = unix.Unmount(r.workdir, unix.MNT_DETACH) })
-			first := point("p0")
-			first.Spec.Scenario.OutputLen = 150
-			points := []worker.Point{first}
-			for _, id := range []string{"p1", "p2", "p3", "p4", "p5", "p6"} {
+			var points []worker.Point
+			for _, id := range []string{"p0", "p1", "p2", "p3", "p4", "p5", "p6"} {
 				points = append(points, point(id))
 			}
-			if name == "is canceled" {
-				points[0] = longPoint("p0")
-			}
-			require.NoError(t, r.client.Start(t.Context(), r.plan("run", r.launch("l1", nil, points...), r.launch("l2", nil)), nil))
+			gate, open := r.gate()
+			require.NoError(t, r.client.Start(t.Context(), r.plan("run", r.launch("l1", []string{gate}, points...), r.launch("l2", nil)), nil))
 			r.until("run", loading)
 			fill(t, filepath.Join(r.workdir, "ballast"))
 			if name == "is canceled" {
@@ -224,6 +217,7 @@ func TestFullDisk(t *testing.T) {
 				require.Equal(t, worker.StateCanceled, r.finish("run").State)
 				return
 			}
+			open()
 			st := r.finish("run")
 			require.Equal(t, worker.StateFailed, st.State)
 			require.Contains(t, st.Reason, "no space left on device")

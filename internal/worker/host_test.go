@@ -117,7 +117,7 @@ func (r *rig) launch(id string, faults []string, points ...worker.Point) worker.
 	return worker.Launch{
 		ID: id, Candidate: "toy-0", Entry: "toy", Framework: contract.SGLang, Phase: "search",
 		Argv: append([]string{r.binary, "toy-engine", framework.PortPlaceholder}, faults...),
-		Env:  map[string]string{"TOY_DIR": framework.RunDirPlaceholder, "GIVEN": "yes"}, SecretEnv: []string{"TOY_SECRET", "NOT_THERE"},
+		Env:  map[string]string{"TOY_DIR": framework.RunDirPlaceholder, "GIVEN": "yes", "GORACE": raceOptions}, SecretEnv: []string{"TOY_SECRET", "NOT_THERE"},
 		Served: "toy", Endpoint: bench.PathCompletions, Points: points, Captures: []worker.Capture{},
 		Protocol: framework.Protocol{
 			ReadyPath: "/health", ReadyLog: "ready to roll", InfoPaths: []string{"/nothing", "/server_info"},
@@ -142,6 +142,12 @@ func point(id string) worker.Point {
 		Scenario: contract.Scenario{Name: "chat", Kind: contract.KindRandom, InputLen: 8, OutputLen: 4, NumPrompts: 10,
 			Arrival: contract.ArrivalClosed, MaxConcurrency: &slots, IgnoreEOS: true, Stream: true, Primary: "output_token_throughput"},
 	}}
+}
+
+// gate gives a fault that holds back every response until open is called.
+func (r *rig) gate() (fault string, open func()) {
+	path := filepath.Join(r.t.TempDir(), "open")
+	return "gate=" + path, func() { require.NoError(r.t, os.WriteFile(path, nil, 0o600)) }
 }
 
 // finish waits for a run's end.

@@ -2,12 +2,17 @@ package worker_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
+
+const raceOptions = "atexit_sleep_ms=0"
 
 // TestMain lets the test binary play the two programs that the worker's tests start as real processes.
 func TestMain(m *testing.M) {
@@ -18,6 +23,12 @@ func TestMain(m *testing.M) {
 		case "toy-engine":
 			os.Exit(playEngine(os.Args[2:]))
 		}
+	}
+	// The race detector's runtime would keep every one of those processes for a second at its end.
+	_ = os.Setenv("GORACE", raceOptions)
+	flag.Parse()
+	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = flag.Set("test.parallel", "6") // these tests wait for processes most of the time
 	}
 	os.Exit(m.Run())
 }

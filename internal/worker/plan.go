@@ -21,6 +21,7 @@ const (
 	defaultStallAfter     = 10 * time.Minute
 	defaultStopGrace      = 30 * time.Second
 	defaultProofWait      = 10 * time.Second
+	defaultTraceWait      = 15 * time.Minute // traces with stacks take minutes to write
 )
 
 var topLevelName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -51,6 +52,7 @@ func (p *Plan) complete(home string) error {
 	setDefault(&p.StallAfter, defaultStallAfter)
 	setDefault(&p.StopGrace, defaultStopGrace)
 	setDefault(&p.ProofWait, defaultProofWait)
+	setDefault(&p.TraceWait, defaultTraceWait)
 	return p.checkLaunches()
 }
 

@@ -149,6 +149,11 @@ func (t *toy) complete(w http.ResponseWriter, req *http.Request) {
 		fmt.Println("Scheduler hit an exception: boom")
 		os.Exit(9)
 	}
+	for gate := t.value("gate"); gate != "" && req.Context().Err() == nil; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(gate); err == nil {
+			break
+		}
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	flush, _ := w.(http.Flusher)
 	for i := range body.MaxTokens {

@@ -129,6 +129,10 @@ func statusOf(dir, runID string, since int) Status {
 	}
 	var last Event
 	st.Events, last = readEvents(filepath.Join(dir, eventsFile), since)
+	alive := isWorked(dir)
+	if last.Kind != EventRunDone && !alive { // it may have ended between the two looks
+		st.Events, last = readEvents(filepath.Join(dir, eventsFile), since)
+	}
 	var pr progress
 	_ = readJSON(filepath.Join(dir, progressFile), &pr)
 	st.Doing, st.Fraction = pr.Doing, pr.Fraction
@@ -137,7 +141,6 @@ func statusOf(dir, runID string, since int) Status {
 		st.Heartbeat = boottime() - beat.BoottimeS
 	}
 	var end final
-	var me Proc
 	switch {
 	case last.Kind == EventRunDone:
 		st.State, st.Fraction = last.State, 1
@@ -146,7 +149,7 @@ func statusOf(dir, runID string, since int) Status {
 		}
 	case readJSON(filepath.Join(dir, finalFile), &end) == nil:
 		st.State, st.Reason = end.State, end.Reason
-	case last.Seq > 0 && readJSON(filepath.Join(dir, workerFile), &me) == nil && me.isAlive(bootID()):
+	case last.Seq > 0 && alive:
 		st.State = StateRunning
 	case last.Seq > 0:
 		st.State, st.Reason = StateLost, "the worker is gone without a last event"
@@ -158,6 +161,12 @@ func statusOf(dir, runID string, since int) Status {
 		}
 	}
 	return st
+}
+
+// isWorked says whether the worker that began the run lives.
+func isWorked(dir string) bool {
+	var me Proc
+	return readJSON(filepath.Join(dir, workerFile), &me) == nil && me.isAlive(bootID())
 }
 
 // findFile answers with an artifact's place; nothing outside the run folder is given, by whatever name.

@@ -1,0 +1,18 @@
+package worker
+
+// What the tests of parsers reach into.
+var (
+	ParseProcStat = func(line string) (pid, ppid int, start, cpu uint64, err error) {
+		s, err := parseProcStat(line)
+		return s.pid, s.ppid, s.start, s.cpu, err
+	}
+	ParseListeners = parseListeners
+	ParsePressure  = parsePressure
+	ParseCPU       = func(stat string) (busy, all uint64, ok bool) { t, ok := parseCPUTimes(stat); return t.busy, t.all, ok }
+	CleanText      = cleanText
+	CleanLine      = cleanLine
+	Classify       = classify
+	IsComplete     = isComplete
+	DecodeAnswer   = decodeAnswer
+	LayTar         = layTar
+)
