@@ -13,7 +13,31 @@ func lineDiff(a, b [][]byte) []change {
 	ids := map[string]int{}
 	d := &differ{a: number(ids, a), b: number(ids, b)}
 	d.region(0, len(a), 0, len(b))
+	d.slide()
 	return d.changes
+}
+
+// slide moves each pure insertion or deletion as far down as it reads the same, as git does: "}, def f() {" becomes
+// "def f() { }". Changes never meet.
+func (d *differ) slide() {
+	for i := range d.changes {
+		c := &d.changes[i]
+		end := len(d.a)
+		if i+1 < len(d.changes) {
+			end = d.changes[i+1].aFrom - 1 // one common line stays
+		}
+		lines, from, to := d.b, c.bFrom, c.bTo
+		if c.bFrom == c.bTo {
+			lines, from, to = d.a, c.aFrom, c.aTo
+		} else if c.aFrom != c.aTo {
+			continue
+		}
+		by := 0
+		for c.aTo+by < end && lines[from+by] == lines[to+by] {
+			by++
+		}
+		*c = change{c.aFrom + by, c.aTo + by, c.bFrom + by, c.bTo + by}
+	}
 }
 
 // number gives equal lines equal numbers.

@@ -22,24 +22,23 @@ func openObjectDir(dir string) *filesystem.Storage {
 	return filesystem.NewStorageWithOptions(files, cache.NewObjectLRUDefault(), filesystem.Options{AlternatesFS: files})
 }
 
+// at maps go-git's name of a file to the folder's own. A name without "objects/" is the folder's already: go-git
+// opens a pack again by the name that its file has.
 func (d objectDir) at(name string) string {
 	clean := filepath.ToSlash(filepath.Clean(name))
-	rest, ok := strings.CutPrefix(clean, "objects")
-	switch {
-	case clean == "objects/info/alternates":
-		return "info/alternates.hidden"
-	case ok && rest == "":
+	if clean == "objects" {
 		return "."
-	case ok && rest[0] == '/':
-		return rest[1:]
 	}
-	return filepath.Join("absent", clean)
+	own := strings.TrimPrefix(clean, "objects/")
+	if own == "info/alternates" {
+		return "info/alternates.hidden"
+	}
+	return own
 }
 
 // Open opens a file of the folder.
 func (d objectDir) Open(name string) (billy.File, error) {
-	f, err := d.Filesystem.Open(d.at(name))
-	return f, err
+	return d.Filesystem.Open(d.at(name))
 }
 
 // OpenFile opens or makes a file of the folder.
@@ -61,11 +60,11 @@ func (d objectDir) ReadDir(name string) ([]os.FileInfo, error) {
 	return d.Filesystem.ReadDir(d.at(name))
 }
 
-// Rename moves a file; a temporary file's own name is already one of the folder below.
-func (d objectDir) Rename(from, to string) error { return d.Filesystem.Rename(d.own(from), d.at(to)) }
+// Rename moves a file.
+func (d objectDir) Rename(from, to string) error { return d.Filesystem.Rename(d.at(from), d.at(to)) }
 
 // Remove deletes a file.
-func (d objectDir) Remove(name string) error { return d.Filesystem.Remove(d.own(name)) }
+func (d objectDir) Remove(name string) error { return d.Filesystem.Remove(d.at(name)) }
 
 // TempFile makes a new file in a folder.
 func (d objectDir) TempFile(dir, prefix string) (billy.File, error) {
@@ -75,12 +74,4 @@ func (d objectDir) TempFile(dir, prefix string) (billy.File, error) {
 // MkdirAll makes a folder.
 func (d objectDir) MkdirAll(name string, perm os.FileMode) error {
 	return d.Filesystem.MkdirAll(d.at(name), perm)
-}
-
-// own maps a name that is either go-git's ("objects/…") or one that this file system handed out before.
-func (d objectDir) own(name string) string {
-	if strings.HasPrefix(filepath.ToSlash(name), "objects/") {
-		return d.at(name)
-	}
-	return name
 }

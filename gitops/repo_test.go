@@ -254,3 +254,30 @@ func TestSeesRepackAndFetch(t *testing.T) {
 	_, err = r.Blob(commit, "docs/two words.md")
 	require.NoError(t, err)
 }
+
+// go-git opens a pack a second time, by another name, for objects that it does not want to keep in memory.
+func TestReadsLargeObjectsFromPacks(t *testing.T) {
+	t.Parallel()
+	dir, _, _ := fresh(t)
+	var large strings.Builder
+	for i := range 9000 {
+		fmt.Fprintf(&large, "line %d\n", i*i)
+	}
+	writeFile(t, filepath.Join(dir, "large.py"), large.String())
+	git(t, dir, nil, "add", "large.py")
+	git(t, dir, nil, "commit", "-q", "-m", strings.Repeat("long ", 9000))
+	base := git(t, dir, nil, "rev-parse", "HEAD")
+	git(t, dir, nil, "gc", "-q")
+	shared := filepath.Join(t.TempDir(), "shared")
+	git(t, dir, nil, "clone", "-q", "--shared", dir, shared)
+	for _, at := range []string{dir, shared} {
+		r, err := gitops.Open(at)
+		require.NoError(t, err)
+		p := parse(t, "--- a/large.py\n+++ b/large.py\n@@ -9000 +9000 @@\n-line 80982001\n+line 0\n")
+		got, err := r.Propose(base, p)
+		require.NoError(t, err)
+		_, err = r.CreateBranch("sotaloop/c/large", base, got.ResultTree, p, meta())
+		require.NoError(t, err)
+		require.Equal(t, string(got.Diff), git(t, at, nil, "diff", "--full-index", base, "sotaloop/c/large")+"\n")
+	}
+}
