@@ -1,11 +1,14 @@
 package hosts
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"strconv"
 	"strings"
+
+	"golang.org/x/crypto/ssh"
 
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
@@ -101,7 +104,7 @@ func (s *SSH) execSaid(ctx context.Context, e execution, said *string) (Result, 
 }
 
 // kill ends a command's process group through a session of its own: servers before OpenSSH 7.9, and others still, do
-// not pass signals on.
+// not pass signals on. Where the server allows no second session, a signal is what is left.
 func (s *SSH) kill(p *remoteProcess) error {
 	ctx, cancel := context.WithTimeout(context.Background(), graceAfterKill)
 	defer cancel()
@@ -121,14 +124,15 @@ func (s *SSH) kill(p *remoteProcess) error {
 	if len(id) > 1 {
 		began = id[1]
 	}
-	if err := s.killGroup(ctx, id[0], began); err != nil {
+	err := s.killGroup(ctx, id[0], began)
+	if err != nil && p.session.Signal(ssh.SIGKILL) != nil {
 		return err
 	}
 	select {
 	case <-p.done:
 		return nil
 	case <-ctx.Done():
-		return errors.New("its output is still open")
+		return cmp.Or(err, errors.New("its output is still open"))
 	}
 }
 

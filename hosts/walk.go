@@ -122,7 +122,6 @@ func (w *walker) pairs(n ast.Node, depth int) ([]*ast.MappingValueNode, bool) {
 		more, ok := w.pairs(kv.Value, depth+1)
 		if !ok {
 			w.fail(kv.Value, "a merge key needs a mapping, and at most %d of them one inside the other", maxMergeDepth)
-			return nil, false
 		}
 		merged = append(merged, more...)
 	}

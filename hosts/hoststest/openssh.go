@@ -26,9 +26,9 @@ type OpenSSH struct {
 	Key  ssh.PublicKey
 }
 
-// NewOpenSSH starts a server that ends with the test and that the given key may log in to as this process's user. The
-// test is skipped where no sshd is installed.
-func NewOpenSSH(t testing.TB, accept ssh.PublicKey) *OpenSSH {
+// NewOpenSSH starts a server that ends with the test and that the given key may log in to as this process's user; lines
+// are added to its configuration. The test is skipped where no sshd is installed.
+func NewOpenSSH(t testing.TB, accept ssh.PublicKey, lines ...string) *OpenSSH {
 	t.Helper()
 	program := findSSHD()
 	if program == "" {
@@ -47,11 +47,11 @@ func NewOpenSSH(t testing.TB, accept ssh.PublicKey) *OpenSSH {
 	files := map[string]string{
 		"host_key":        string(pem.EncodeToMemory(block)),
 		"authorized_keys": string(ssh.MarshalAuthorizedKey(accept)),
-		"sshd_config": strings.Join([]string{
+		"sshd_config": strings.Join(append(lines, []string{
 			"Port " + port, "ListenAddress 127.0.0.1", "HostKey " + filepath.Join(dir, "host_key"),
 			"AuthorizedKeysFile " + filepath.Join(dir, "authorized_keys"), "PidFile none", "StrictModes no", "UsePAM no",
 			"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password", "MaxStartups 100", "",
-		}, "\n"),
+		}...), "\n"),
 	}
 	for name, text := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
