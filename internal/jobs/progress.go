@@ -58,3 +58,6 @@ func (p *Progress) view(cursor int) View {
 	}
 	return v
 }
+
+// Discard is a progress that nobody looks at.
+func Discard() *Progress { return newProgress() }

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/sotaloop/sotaloop/hosts"
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/loop"
+	"github.com/sotaloop/sotaloop/internal/policy"
+	"github.com/sotaloop/sotaloop/internal/redact"
+	"github.com/sotaloop/sotaloop/internal/report"
+	"github.com/sotaloop/sotaloop/transcripts"
+)
+
+// product is the composed product of one home.
+type product struct {
+	home     home
+	loop     *loop.Loop
+	redact   *redact.Redactor
+	recorder *transcripts.Recorder
+	policy   policy.Policy
+	log      *slog.Logger
+	close    func()
+}
+
+// compose wires the rooms together. Nothing is read from hosts, and no file but the policy, before the first call.
+func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*product, error) {
+	red := redact.New(redact.Secrets(os.Environ()))
+	log, closeLog := openLog(h, red, stderr)
+	pol, err := policy.Read(h.file("policy.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	p := &product{home: h, redact: red, policy: pol, log: log, recorder: transcripts.New(filepath.Join(h.state, "transcripts"), red)}
+	p.loop = loop.New(ctx, loop.Options{
+		Home:           h.state,
+		Inventory:      func() (*hosts.Inventory, error) { return hosts.ReadInventory(h.file("hosts.yaml")) },
+		Dial:           p.dial,
+		Binary:         workerBinary(workerDir),
+		Approvers:      func() ([]byte, error) { return readOptional(h.file("allowed_signers")) },
+		Policy:         loop.Policy{Digest: pol.Digest(), Flags: pol.Flags, RequireIndependent: pol.RequireIndependent},
+		Redact:         red,
+		Log:            log,
+		Version:        version,
+		ApproveCommand: approveCommand(h),
+		Transcript:     p.transcript,
+		Report:         report.Render,
+	})
+	p.close = func() {
+		p.loop.Close()
+		_ = p.recorder.Close()
+		closeLog()
+	}
+	return p, nil
+}
+
+// approveCommand is what a person types; a home of its own is named in it.
+func approveCommand(h home) string {
+	if os.Getenv("SOTALOOP_HOME") != "" {
+		return "SOTALOOP_HOME=" + h.state + " sotaloop approve %s %s"
+	}
+	return "sotaloop approve %s %s"
+}
+
+// dial connects to a host of the inventory.
+func (p *product) dial(ctx context.Context, name string, e hosts.HostEntry) (hosts.Conn, error) {
+	config, known := p.home.sshFiles()
+	return hosts.Dial(ctx, name, e, hosts.DialOptions{
+		SSHConfig: config, KnownHosts: known, HomeDir: p.home.user, AgentSocket: os.Getenv("SSH_AUTH_SOCK"), Log: p.log,
+	})
+}
+
+// transcript writes a campaign's exchanges up to now.
+func (p *product) transcript(campaign string, w io.Writer) error {
+	file, warnings, err := transcripts.Extract(filepath.Join(p.home.state, "transcripts"), campaign, time.Now())
+	for _, m := range warnings {
+		p.log.Warn("transcript", "campaign", campaign, "problem", m)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(file)
+	return err
+}
+
+// workerBinary is the Linux program that hosts run: this one where it is for Linux, else one from --worker-dir.
+func workerBinary(dir string) loop.WorkerBinary {
+	path := func() (string, error) {
+		if dir != "" {
+			return filepath.Join(dir, "sotaloop-linux-"+runtime.GOARCH), nil
+		}
+		if runtime.GOOS != "linux" {
+			return "", fault.New(fault.NotFound, "hosts run Linux and this program is for %s", runtime.GOOS).
+				Hint("pass --worker-dir with sotaloop-linux-amd64 in it")
+		}
+		return os.Executable()
+	}
+	digest := sync.OnceValues(func() (string, error) {
+		name, err := path()
+		if err != nil {
+			return "", err
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			return "", fault.Wrap(fault.NotFound, err, "the worker's binary cannot be read").Hint("build or download it, and pass its folder as --worker-dir")
+		}
+		defer f.Close()
+		sum := sha256.New()
+		if _, err := io.Copy(sum, f); err != nil {
+			return "", err
+		}
+		return hex.EncodeToString(sum.Sum(nil)), nil
+	})
+	return loop.WorkerBinary{Digest: digest, Open: func() (io.ReadCloser, error) {
+		name, err := path()
+		if err != nil {
+			return nil, err
+		}
+		return os.Open(name)
+	}}
+}
+
+// readOptional reads a file that need not exist.
+func readOptional(path string) ([]byte, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return raw, err
+}
+
+// maxLog is the size at which the log file is turned over when a process starts.
+const maxLog = 8 << 20
+
+// openLog logs warnings to stderr and everything, redacted, to logs/sotaloop.log.
+func openLog(h home, red *redact.Redactor, stderr io.Writer) (*slog.Logger, func()) {
+	console := slog.NewTextHandler(red.Writer(stderr), &slog.HandlerOptions{Level: slog.LevelWarn})
+	dir := filepath.Join(h.state, "logs")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return slog.New(console), func() {}
+	}
+	name := filepath.Join(dir, "sotaloop.log")
+	if info, err := os.Stat(name); err == nil && info.Size() > maxLog {
+		_ = os.Rename(name, name+".1")
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return slog.New(console), func() {}
+	}
+	file := slog.NewJSONHandler(red.Writer(f), &slog.HandlerOptions{Level: slog.LevelDebug})
+	return slog.New(slog.NewMultiHandler(console, file)), func() { _ = f.Close() }
+}

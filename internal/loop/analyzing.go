@@ -1,0 +1,351 @@
+package loop
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/jobs"
+	"github.com/sotaloop/sotaloop/internal/trace"
+)
+
+// Tables an analysis can be asked for.
+var traceTables = []string{"kernel", "overlap", "fuse", "idle", "layers", "diff"}
+
+// pageRows is how many table rows one answer holds.
+const pageRows = 15
+
+// answerShare hides smaller kernel rows in answers; every row is in the stored table.
+const answerShare = 0.01
+
+type analysisArgs struct {
+	Trace   string `json:"trace"`
+	Against string `json:"against,omitempty"`
+}
+
+// AnalyzeTrace gives one table of a trace, or its diff against another.
+func (l *Loop) AnalyzeTrace(ctx context.Context, r AnalyzeRequest) (Analysis, error) {
+	c, st, err := l.open(r.Campaign)
+	if err != nil {
+		return Analysis{}, err
+	}
+	if r.Table == "" {
+		r.Table = "kernel"
+		if r.Against != "" {
+			r.Table = "diff"
+		}
+	}
+	if !slices.Contains(traceTables, r.Table) {
+		return Analysis{}, fault.New(fault.InvalidInput, "unknown table %q", r.Table).At("table", r.Table, traceTables...)
+	}
+	for _, id := range []string{r.Trace, r.Against} {
+		if id == "" && id != r.Trace {
+			continue
+		}
+		if _, ok := st.Trace(id); !ok {
+			return Analysis{}, fault.New(fault.NotFound, "no trace %q in this campaign", id).At("trace", id, traceIDs(st)...).
+				Hint("capture_profile makes traces").Then("capture_profile", "captures prefill and decode apart")
+		}
+	}
+	if r.Table == "diff" && r.Against == "" {
+		return Analysis{}, fault.New(fault.InvalidInput, "a diff needs against").At("against", "", traceIDs(st)...)
+	}
+	j, err := c.ensureJob(ctx, "analyze_trace", analysisArgs{Trace: r.Trace, Against: r.Against})
+	if err != nil {
+		return Analysis{}, err
+	}
+	if j.End == nil { // most traces take less than a second
+		l.jobs.Wait(ctx, c.key(j.Job), shortWait, 0)
+		if st, err = c.state(); err != nil {
+			return Analysis{}, err
+		}
+		j = st.Job(j.Job)
+	}
+	answer, err := c.jobAnswer(j)
+	if err != nil || answer.State == StateRunning {
+		return Analysis{Answer: answer, Rows: []map[string]any{}}, err
+	}
+	return c.tablePage(r, answer)
+}
+
+func traceIDs(st *State) []string {
+	out := []string{}
+	for _, t := range st.Traces {
+		out = append(out, t.ID)
+	}
+	return out
+}
+
+// runAnalysis is the job: tables of each trace that has none yet.
+func (c *campaign) runAnalysis(ctx context.Context, j JobStarted, p *jobs.Progress) error {
+	args, err := decodeArgs[analysisArgs](j)
+	if err != nil {
+		return err
+	}
+	for i, id := range []string{args.Trace, args.Against} {
+		if id == "" {
+			continue
+		}
+		p.Set(float64(i)/2, "analysing "+id)
+		if err := c.analyze(ctx, id, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// analyze stores the tables of one trace with every row in them.
+func (c *campaign) analyze(ctx context.Context, id string, p *jobs.Progress) error {
+	st, err := c.state()
+	if err != nil {
+		return err
+	}
+	if _, ok := st.Analyses[id]; ok {
+		return nil
+	}
+	t, ok := st.Trace(id)
+	if !ok {
+		return fault.New(fault.NotFound, "no trace %q", id)
+	}
+	if err := c.ledger.Verify(t.File); err != nil {
+		return err
+	}
+	path := c.ledger.Path(t.File.Name)
+	a, err := trace.Analyze(ctx, []string{path}, trace.Options{
+		Labels: map[string]string{path: t.Stage}, Server: trace.Server{Model: st.Contract.Model.ID, TP: tensorParallel(st, t.Candidate)},
+		Progress: func(done, total int64) { p.Set(float64(done)/float64(max(total, 1)), "") },
+	})
+	if err != nil {
+		return err
+	}
+	for i := range a.Files { // paths of this machine stay out of artifacts
+		a.Files[i].Path = t.File.Name
+	}
+	for i := range a.Stages {
+		a.Stages[i].Path = t.File.Name
+	}
+	tables, err := c.ledger.PutJSON("analysis/"+id+".json", a)
+	if err != nil {
+		return err
+	}
+	var md bytes.Buffer
+	if err := trace.WriteMarkdown(&md, a); err != nil {
+		return err
+	}
+	markdown, err := c.ledger.Put("analysis/"+id+".md", &md)
+	if err != nil {
+		return err
+	}
+	return c.put(ctx, kindAnalysis, TraceAnalyzed{Trace: id, Tables: tables, Markdown: markdown})
+}
+
+// tensorParallel reads a candidate's layout for the fuse patterns' gates; 1 where nothing is said.
+func tensorParallel(st *State, candidate string) int {
+	cand, _ := st.Candidate(candidate)
+	for name, v := range cand.Flags {
+		if n, ok := v.(float64); ok && slices.Contains([]string{"tp", "tp-size", "tensor-parallel-size", "tp_size"}, name) {
+			return int(n)
+		}
+	}
+	return 1
+}
+
+// analysis reads a trace's stored tables.
+func (c *campaign) analysis(st *State, id string) (*trace.Analysis, error) {
+	rec, ok := st.Analyses[id]
+	if !ok {
+		return nil, fault.New(fault.NotFound, "trace %q is not analysed yet", id).Then("analyze_trace", "makes its tables")
+	}
+	raw, err := c.ledger.ReadAll(rec.Tables)
+	if err != nil {
+		return nil, err
+	}
+	var a trace.Analysis
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return nil, fmt.Errorf("read tables of %s: %w", id, err)
+	}
+	return &a, nil
+}
+
+// tablePage answers one page of a table.
+func (c *campaign) tablePage(r AnalyzeRequest, answer Answer) (Analysis, error) {
+	st, err := c.state()
+	if err != nil {
+		return Analysis{}, err
+	}
+	a, err := c.analysis(st, r.Trace)
+	if err != nil {
+		return Analysis{}, err
+	}
+	out := Analysis{Answer: answer, Trace: r.Trace, Table: r.Table, Stage: r.Stage, Rows: []map[string]any{}}
+	var rows []map[string]any
+	if r.Table == "diff" {
+		b, err := c.analysis(st, r.Against)
+		if err != nil {
+			return Analysis{}, err
+		}
+		rows = diffRows(trace.Diff(a, b), r.Stage)
+		out.Warnings = append(out.Warnings, fmt.Sprintf("before is %s, after is %s: delta_us < 0 means that %s spends less", r.Trace, r.Against, r.Against))
+	} else {
+		rows = tableRows(a, r.Table, r.Stage)
+	}
+	from, err := cursorAt(r.Cursor, len(rows))
+	if err != nil {
+		return Analysis{}, err
+	}
+	out.Total = len(rows)
+	out.Rows = append(out.Rows, rows[from:min(from+pageRows, len(rows))]...)
+	if next := from + pageRows; next < len(rows) {
+		out.Cursor = strconv.Itoa(next)
+	}
+	for _, row := range out.Rows {
+		if id, ok := row["id"].(string); ok {
+			out.Evidence = append(out.Evidence, id)
+		}
+	}
+	if a.Incomplete {
+		out.Warnings = append(out.Warnings, "the trace is incomplete: its tables are of what could be read")
+	}
+	out.Warnings = append(out.Warnings, stageNotes(a, r.Stage)...)
+	out.Warnings = append(out.Warnings, st.marks()...)
+	return out, nil
+}
+
+// stageNotes says per stage how much is mapped to source and how much could not be placed.
+func stageNotes(a *trace.Analysis, stage string) []string {
+	var out []string
+	for _, s := range a.Stages {
+		if stage != "" && s.Stage != stage {
+			continue
+		}
+		if s.Stage == trace.Unassigned && s.Share > 0.05 {
+			out = append(out, fmt.Sprintf("%.0f %% of the GPU time belongs to no step", 100*s.Share))
+		}
+		if s.Stage != trace.Unassigned && s.MappedShare < 0.7 {
+			out = append(out, fmt.Sprintf("only %.0f %% of %s is mapped to source: capture again with mapping: true", 100*s.MappedShare, s.Stage))
+		}
+	}
+	return out
+}
+
+// tableRows gives a table's rows of a stage ("" = all), as answers show them.
+func tableRows(a *trace.Analysis, table, stage string) []map[string]any {
+	var out []map[string]any
+	for _, s := range a.Stages {
+		if stage != "" && s.Stage != stage {
+			continue
+		}
+		switch table {
+		case "kernel":
+			for _, k := range s.Kernels {
+				if k.Share >= answerShare {
+					out = append(out, map[string]any{"id": k.ID, "stage": s.Stage, "kernel": short(k.Name, 90), "category": k.Category, "total_us": round(k.TotalUS), "share": round(k.Share),
+						"launches": k.Launches, "mean_us": round(k.MeanUS), "ceiling": round(k.Ceiling), "locations": places(k.Locations)})
+				}
+			}
+		case "overlap":
+			for _, o := range s.Overlap {
+				out = append(out, map[string]any{"id": o.ID, "stage": s.Stage, "kernel": short(o.Name, 90), "verdict": o.Verdict, "exclusive_us": round(o.ExclusiveUS), "hidden_ratio": round(o.HiddenRatio),
+					"share_of_busy": round(o.ShareOfBusy), "risk": o.Risk, "priority": o.Priority, "advice": o.Advice, "ceiling": round(o.Ceiling), "locations": places(o.Locations)})
+			}
+		case "fuse":
+			for _, f := range s.Fuse {
+				out = append(out, map[string]any{"id": f.ID, "stage": s.Stage, "pattern": f.Pattern, "state": f.State, "framework": f.Framework, "source": f.SourcePath, "why": short(f.Why, 160),
+					"share": round(f.Share), "ceiling": round(f.Ceiling), "kernels": f.Kernels, "locations": places(f.Locations)})
+			}
+		case "idle":
+			for _, x := range s.Idle.Causes {
+				out = append(out, map[string]any{"id": x.ID, "stage": s.Stage, "cause": x.Cause, "total_us": round(x.TotalUS), "share": round(x.Share), "gaps": x.Gaps, "ceiling": round(x.Ceiling)})
+			}
+		case "layers":
+			for _, x := range s.Layers.Rows {
+				out = append(out, map[string]any{"id": x.ID, "stage": s.Stage, "role": x.Role, "pass": x.Pass, "layer": x.Index, "wall_us": round(x.WallUS), "sum_us": round(x.SumUS), "start_us": round(x.StartUS), "end_us": round(x.EndUS)})
+			}
+		}
+	}
+	return out
+}
+
+func diffRows(rows []trace.DiffRow, stage string) []map[string]any {
+	var out []map[string]any
+	for _, d := range rows {
+		if stage == "" || d.Stage == stage {
+			out = append(out, map[string]any{"stage": d.Stage, "kernel": short(d.Family, 90), "category": d.Category, "kind": d.Kind, "before_us": round(d.BeforeUS), "after_us": round(d.AfterUS),
+				"delta_us": round(d.DeltaUS), "interval": d.Interval, "per_step": d.PerStep, "worth": round(d.Worth), "note": d.Note})
+		}
+	}
+	return out
+}
+
+// places renders locations as path:line func.
+func places(ls []trace.Location) []string {
+	out := []string{}
+	for _, l := range ls {
+		out = append(out, fmt.Sprintf("%s:%d %s", l.Path, l.Line, l.Func))
+	}
+	return out
+}
+
+// foundRow is a cited row with the trace it is of.
+type foundRow struct {
+	id, stage string
+	share     float64 // of its stage
+	locations []trace.Location
+	trace     TraceCaptured
+	tables    TraceAnalyzed
+}
+
+// findRow looks a row id up in every analysed trace. The digest in the id names the trace file, so that a row of a
+// replaced or foreign trace is not found.
+func (c *campaign) findRow(st *State, id string) (foundRow, bool) {
+	for _, t := range st.Traces {
+		rec, ok := st.Analyses[t.ID]
+		if !ok || !strings.HasSuffix(id, "@"+t.File.SHA256[:16]) {
+			continue
+		}
+		a, err := c.analysis(st, t.ID)
+		if err != nil {
+			continue
+		}
+		for _, s := range a.Stages {
+			if row, ok := rowIn(s, id); ok {
+				row.trace, row.tables, row.stage = t, rec, s.Stage
+				return row, true
+			}
+		}
+	}
+	return foundRow{}, false
+}
+
+func rowIn(s trace.Stage, id string) (foundRow, bool) {
+	for _, k := range s.Kernels {
+		if k.ID == id {
+			return foundRow{id: id, share: k.Share, locations: k.Locations}, true
+		}
+	}
+	for _, o := range s.Overlap {
+		if o.ID == id {
+			return foundRow{id: id, share: o.ShareOfBusy * (1 - o.HiddenRatio), locations: o.Locations}, true
+		}
+	}
+	for _, f := range s.Fuse {
+		if f.ID == id {
+			return foundRow{id: id, share: f.Share, locations: f.Locations}, true
+		}
+	}
+	for _, x := range s.Idle.Causes {
+		if x.ID == id {
+			return foundRow{id: id, share: x.Share}, true
+		}
+	}
+	return foundRow{}, false
+}
+
+// relative makes a location's path comparable with a checkout's: both end the same way.
+func relative(path string) string { return filepath.ToSlash(strings.TrimPrefix(path, "./")) }

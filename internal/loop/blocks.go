@@ -1,0 +1,178 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sort"
+
+	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/jobs"
+	"github.com/sotaloop/sotaloop/internal/rules"
+	"github.com/sotaloop/sotaloop/internal/worker"
+)
+
+// blocksArgs are a benchmark job's arguments.
+type blocksArgs struct {
+	Candidates []string `json:"candidates"`
+	Blocks     int      `json:"blocks"`
+}
+
+// Benchmark measures one candidate of each side in randomised interleaved blocks, up to a look frozen in the contract.
+func (l *Loop) Benchmark(ctx context.Context, r BenchmarkRequest) (Benchmark, error) {
+	c, st, err := l.open(r.Campaign)
+	if err != nil {
+		return Benchmark{}, err
+	}
+	f := &rules.Facts{Contract: st.Contract, Blocks: st.blockFacts(r.Scenarios, r.Blocks, r.Candidates)}
+	if v := rules.Check(rules.AtBenchmark, f); v != nil {
+		return Benchmark{}, c.refuse(ctx, "run_benchmark", v)
+	}
+	if r.Blocks == 0 {
+		r.Blocks = st.Contract.Blocks.Looks[0]
+	}
+	candidates := slices.Clone(r.Candidates)
+	sort.Strings(candidates)
+	j, err := c.ensureJob(ctx, "run_benchmark", blocksArgs{Candidates: candidates, Blocks: r.Blocks})
+	if err != nil {
+		return Benchmark{}, err
+	}
+	answer, err := c.jobAnswer(j)
+	if err != nil {
+		return Benchmark{}, err
+	}
+	if st, err = c.state(); err != nil {
+		return Benchmark{}, err
+	}
+	out := Benchmark{Answer: answer, Blocks: st.blocks(), Rows: []map[string]any{}}
+	if answer.State == StateRunning {
+		return out, nil
+	}
+	out.Rows = rowLines(st, st.Rows(compare.PhaseBlock, useMain), r.Scenarios)
+	out.Evidence = []string{"benchmark/candidates.jsonl"}
+	out.Warnings = append(out.Warnings, rowWarnings(st.Rows(compare.PhaseBlock, useMain))...)
+	return out, nil
+}
+
+// blockFacts gathers what rules ask about named candidates.
+func (s *State) blockFacts(scenarios []string, blocks int, candidates []string) *rules.BlockFacts {
+	f := &rules.BlockFacts{Scenarios: scenarios, Blocks: blocks, Searched: map[string]bool{}, Measured: s.blocks()}
+	for entry := range s.Searches {
+		f.Searched[entry] = true
+	}
+	for _, id := range candidates {
+		fact := rules.CandidateFact{ID: id}
+		if cand, ok := s.Candidate(id); ok {
+			fact.Entry = cand.Entry
+			fact.Status, fact.Reason = s.candidateStatus(id)
+			if side, ok := s.Contract.Side(cand.Entry); ok && side.Flags != nil && fact.Status == "" {
+				fact.Status = "ok" // a fixed command is measured as given
+			}
+		}
+		f.Candidates = append(f.Candidates, fact)
+	}
+	return f
+}
+
+// runBlocks is the job: one plan with every block that is missing, each block a launch of every side in random order.
+func (c *campaign) runBlocks(ctx context.Context, j JobStarted, p *jobs.Progress) error {
+	args, err := decodeArgs[blocksArgs](j)
+	if err != nil {
+		return err
+	}
+	st, err := c.state()
+	if err != nil {
+		return err
+	}
+	_, host, err := c.loop.host(st.Contract.Host.Name)
+	if err != nil {
+		return err
+	}
+	var launches []worker.Launch
+	for b := range args.Blocks {
+		for _, id := range blockOrder(st.Contract.Seed, "block", b, args.Candidates) {
+			cand, _ := st.Candidate(id)
+			l, err := c.launch(st, host, launchSpec{
+				id: fmt.Sprintf("%s.block-%d", id, b), candidate: cand, phase: string(compare.PhaseBlock), block: b,
+				points: points(st.Contract, string(compare.PhaseBlock), b),
+			})
+			if err != nil {
+				return err
+			}
+			launches = append(launches, l)
+		}
+	}
+	name := fmt.Sprintf("blocks/%d", args.Blocks)
+	return c.execute(ctx, step{job: "blocks", name: name, plan: c.plan(st, host, launches), use: uses(launches, nil), from: 0, to: 1}, p)
+}
+
+// blockOrder draws the order of a block's launches: random, recomputable, different from block to block.
+func blockOrder(seed uint64, what string, block int, ids []string) []string {
+	src := rand.New(rand.NewPCG(seed, uint64(block)<<8^uint64(len(what)))) //nolint:gosec // an order, not a secret
+	out := slices.Clone(ids)
+	src.Shuffle(len(out), func(i, k int) { out[i], out[k] = out[k], out[i] })
+	return out
+}
+
+// rowLines renders rows for answers: the figures a reader compares, not the whole row.
+func rowLines(st *State, rows []compare.Row, scenarios []string) []map[string]any {
+	out := []map[string]any{}
+	for _, r := range rows {
+		if len(scenarios) > 0 && !slices.Contains(scenarios, r.Workload.Scenario) {
+			continue
+		}
+		line := map[string]any{"candidate": r.CandidateID, "side": r.Side, "scenario": r.Workload.Scenario, "launch": r.LaunchID, "status": r.Status, "sla_passed": r.SLA.Passed}
+		if r.Block != nil {
+			line["block"] = *r.Block
+		}
+		for _, m := range answerMetrics(st.Contract, r.Workload.Scenario) {
+			if v, ok := r.Metrics.Get(m); ok {
+				line[m] = round(v)
+			}
+		}
+		if r.FailureReason != "" {
+			line["reason"] = short(r.FailureReason, 160)
+		}
+		if st.Contract.Host.Simulated {
+			line["simulated"] = true
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func answerMetrics(c *contract.Contract, scenario string) []string {
+	base := []string{"output_token_throughput", "p50_ttft_user_ms", "p50_tpot_ms", "success_rate"}
+	if p := primaryOf(c, scenario); p != "" && !slices.Contains(base, p) {
+		base = append([]string{p}, base...)
+	}
+	return base
+}
+
+// rowWarnings sums up what audits said, once a reason.
+func rowWarnings(rows []compare.Row) []string {
+	count := map[string]int{}
+	for _, r := range rows {
+		if r.Status != compare.StatusOK {
+			count[fmt.Sprintf("launch of %s failed: %s", r.CandidateID, short(r.FailureReason, 100))]++
+		}
+		if a := r.Audit; a != nil {
+			if a.ClientLimited {
+				count["points were limited by the client and can neither win nor lose"]++
+			}
+			if a.Untrusted {
+				count["points were disturbed by foreign load and are not trusted"]++
+			}
+			if a.Overloaded {
+				count["points were overloaded and fail the SLA"]++
+			}
+		}
+	}
+	var out []string
+	for _, k := range sortedKeys(count) {
+		out = append(out, fmt.Sprintf("%d × %s", count[k], k))
+	}
+	return out
+}

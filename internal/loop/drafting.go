@@ -1,0 +1,370 @@
+package loop
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sotaloop/sotaloop/hosts"
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/framework"
+	"github.com/sotaloop/sotaloop/internal/stats"
+	"github.com/sotaloop/sotaloop/internal/worker"
+)
+
+// drafting fills one contract; assumed names every default it took.
+type drafting struct {
+	r       OpenRequest
+	entry   hosts.HostEntry
+	assumed []string
+}
+
+func (d *drafting) assume(format string, args ...any) {
+	d.assumed = append(d.assumed, fmt.Sprintf(format, args...))
+}
+
+// sides resolves study, target and comparison sides against the host's engine entries.
+func (d *drafting) sides(c *contract.Contract) error {
+	study := d.r.Study
+	if study == "" {
+		study = string(contract.StudySOTA)
+		d.assume("study: sota")
+	}
+	if !slices.Contains(contract.Studies, study) {
+		return fault.New(fault.InvalidInput, "unknown study %q", study).At("study", study, contract.Studies...)
+	}
+	c.Study = contract.Study(study)
+	target, err := d.target()
+	if err != nil {
+		return err
+	}
+	if c.Target, err = d.side(target); err != nil {
+		return err
+	}
+	if c.Study == contract.StudyTune {
+		return d.incumbent(c)
+	}
+	names := d.r.Against
+	if names == nil && c.Study == contract.StudySOTA {
+		for _, name := range sortedKeys(d.entry.Engines) {
+			if name != target && d.entry.Engines[name].Type != d.entry.Engines[target].Type {
+				names = append(names, name)
+			}
+		}
+		d.assume("against: %s (every other framework of the host)", strings.Join(names, ", "))
+	}
+	for _, name := range names {
+		resolved, err := d.resolve(name)
+		if err != nil {
+			return err
+		}
+		side, err := d.side(resolved)
+		if err != nil {
+			return err
+		}
+		c.Against = append(c.Against, side)
+	}
+	if len(c.Against) == 0 {
+		return fault.New(fault.InvalidInput, "study %s needs something to compare with", c.Study).At("against", "", sortedKeys(d.entry.Engines)...).
+			Hint("name engine entries of the host in against, or use study tune on a host with one engine")
+	}
+	return nil
+}
+
+// incumbent makes the comparison side of a tuning study: a pasted command, else the shipped default.
+func (d *drafting) incumbent(c *contract.Contract) error {
+	flags := map[string]any{}
+	if d.r.Incumbent != "" {
+		parsed, err := parseCommand(d.r.Incumbent, c.Target.Framework)
+		if err != nil {
+			return err
+		}
+		flags = parsed
+	} else {
+		d.assume("incumbent: the shipped default")
+	}
+	c.Against = []contract.Side{{Entry: c.Target.Entry + incumbentSuffix, Framework: c.Target.Framework, Flags: flags, Incumbent: true}}
+	return nil
+}
+
+// target picks the engine entry to improve: the one named, else the host's only SGLang.
+func (d *drafting) target() (string, error) {
+	if d.r.Target != "" {
+		return d.resolve(d.r.Target)
+	}
+	var sglang []string
+	for _, name := range sortedKeys(d.entry.Engines) {
+		if d.entry.Engines[name].Type == string(contract.SGLang) {
+			sglang = append(sglang, name)
+		}
+	}
+	if len(sglang) != 1 {
+		return "", fault.New(fault.InvalidInput, "target is missing and the host has %d SGLang entries", len(sglang)).At("target", "", sortedKeys(d.entry.Engines)...)
+	}
+	d.assume("target: %s", sglang[0])
+	return sglang[0], nil
+}
+
+// resolve accepts an entry name, or a framework type that one entry is of.
+func (d *drafting) resolve(name string) (string, error) {
+	if _, ok := d.entry.Engines[name]; ok {
+		return name, nil
+	}
+	var typed []string
+	for entry, e := range d.entry.Engines {
+		if e.Type == name {
+			typed = append(typed, entry)
+		}
+	}
+	if len(typed) == 1 {
+		return typed[0], nil
+	}
+	f := fault.New(fault.NotFound, "no engine entry %q on host %q", name, d.r.Host).At("target", name, sortedKeys(d.entry.Engines)...)
+	if near := nearest(name, sortedKeys(d.entry.Engines)); near != "" {
+		f.Hint("did you mean %q?", near)
+	}
+	return "", f
+}
+
+// side renders one entry, with the fixed command of an ab or look study.
+func (d *drafting) side(name string) (contract.Side, error) {
+	side := contract.Side{Entry: name, Framework: contract.Framework(d.entry.Engines[name].Type)}
+	study := contract.Study(d.r.Study)
+	if study == contract.StudyAB || study == contract.StudyLook {
+		flags, err := parseCommand(d.r.Commands[name], side.Framework)
+		if err != nil {
+			return side, err
+		}
+		side.Flags = flags
+	}
+	return side, nil
+}
+
+// parseCommand reads a pasted command line by the adapter's flag classes: knobs stay, contract and host flags are left
+// out since they come from the contract and the worker.
+func parseCommand(text string, t contract.Framework) (map[string]any, error) {
+	if strings.TrimSpace(text) == "" {
+		return map[string]any{}, nil
+	}
+	return framework.ParseCommand(t, text)
+}
+
+// terms fills what is measured and how it is judged.
+func (d *drafting) terms(c *contract.Contract) error {
+	c.Precision, c.Quantization, c.KVDtype, c.Speculation = d.r.Precision, d.r.Quantization, d.r.KVDtype, d.r.Speculation
+	c.MaxContext, c.Goodput, c.MinAttainment = d.r.MaxContext, d.r.Goodput, d.r.MinAttainment
+	c.RankBy, c.CapacityStudy, c.Accuracy = d.r.RankBy, d.r.CapacityStudy, d.r.Accuracy
+	c.Endpoint, c.Delta, c.Scenarios, c.SLA = d.r.Endpoint, d.r.Delta, slices.Clone(d.r.Scenarios), d.r.SLA
+	c.Budget = contract.Budget{Launches: d.r.BudgetLaunches, MaxGPUHours: d.r.MaxGPUHours}
+	if c.Precision == "" {
+		c.Precision = "auto"
+		d.assume("precision: auto, as the model's configuration says, equal on every side")
+	}
+	if c.KVDtype == "" {
+		c.KVDtype = "auto"
+		d.assume("kv_dtype: auto, equal on every side")
+	}
+	if c.Endpoint == "" {
+		c.Endpoint = defaultEndpoint
+		d.assume("endpoint: %s with token-id prompts", c.Endpoint)
+	}
+	if c.Delta == 0 {
+		c.Delta = defaultDelta
+		d.assume("delta: %.0f %%", 100*c.Delta)
+	}
+	if c.Delta < 0.001 || c.Delta > 0.5 {
+		return fault.New(fault.InvalidInput, "delta %v is no noise threshold", c.Delta).At("delta", fmt.Sprint(c.Delta), "0.01 to 0.1")
+	}
+	if c.Budget.Launches == 0 {
+		c.Budget.Launches = defaultLaunches
+		d.assume("budget_launches: %d a framework", defaultLaunches)
+	}
+	if c.Budget.Launches < 1 || c.Budget.Launches > 100 {
+		return fault.New(fault.InvalidInput, "budget_launches %d is out of range", c.Budget.Launches).At("budget_launches", fmt.Sprint(c.Budget.Launches), "1 to 100")
+	}
+	if err := d.scenarios(c); err != nil {
+		return err
+	}
+	if err := d.sla(c); err != nil {
+		return err
+	}
+	return d.blocks(c)
+}
+
+// scenarios completes the request shapes; without any, the two standard ones in a closed loop.
+func (d *drafting) scenarios(c *contract.Contract) error {
+	if len(c.Scenarios) == 0 {
+		slots := 16
+		for _, s := range []contract.Scenario{{Name: "chat", InputLen: 1000, OutputLen: 1000}, {Name: "summarization", InputLen: 8000, OutputLen: 1000}} {
+			s.NumPrompts, s.Arrival, s.MaxConcurrency = 5*slots, contract.ArrivalClosed, &slots
+			c.Scenarios = append(c.Scenarios, s)
+		}
+		d.assume("scenarios: chat 1000→1000 and summarization 8000→1000, random token ids, closed loop of %d, %d prompts", slots, 5*slots)
+	}
+	seen := map[string]bool{}
+	for i := range c.Scenarios {
+		s := &c.Scenarios[i]
+		if s.Kind == "" {
+			s.Kind = contract.KindRandom
+		}
+		s.Stream = true
+		if s.Kind == contract.KindRandom {
+			s.IgnoreEOS = true
+		}
+		if s.Arrival == "" {
+			s.Arrival = contract.ArrivalClosed
+			if s.RequestRate != nil {
+				s.Arrival = contract.ArrivalPoisson
+			}
+			d.assume("scenario %s: arrival %s", s.Name, s.Arrival)
+		}
+		if s.Arrival == contract.ArrivalClosed && s.MaxConcurrency != nil && s.NumPrompts == 0 {
+			s.NumPrompts = 5 * *s.MaxConcurrency
+			d.assume("scenario %s: num_prompts %d, five a slot", s.Name, s.NumPrompts)
+		}
+		if s.WarmupWaves == 0 {
+			s.WarmupWaves = 5
+		}
+		if s.Primary == "" {
+			s.Primary = contract.PrimaryMetric(s.Arrival)
+		}
+		if seen[s.Name] {
+			return fault.New(fault.InvalidInput, "two scenarios are named %q", s.Name).At("scenarios.name", s.Name)
+		}
+		seen[s.Name] = true
+		if err := s.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sla demands a decision: limits, or that there are none.
+func (d *drafting) sla(c *contract.Contract) error {
+	if d.r.SLANone {
+		c.SLA = contract.SLA{}
+		return nil
+	}
+	if len(c.SLA) == 0 {
+		return fault.New(fault.InvalidInput, "sla is missing").At("sla", "", contract.SLAKeys()...).
+			Hint(`give limits, for example {"max_p50_ttft_ms": 2000, "max_p50_tpot_ms": 80, "min_success_rate": 0.99}, or "none"`)
+	}
+	if err := c.SLA.Validate(); err != nil {
+		return err
+	}
+	for key := range c.SLA {
+		q := map[string]float64{"50": 0.5, "95": 0.95, "99": 0.99}[strings.TrimPrefix(key[:min(len(key), 7)], "max_p")]
+		if q == 0 {
+			continue
+		}
+		for _, s := range c.Scenarios {
+			if need := int(math.Ceil(10/(1-q) - 1e-9)); s.NumPrompts < need {
+				return fault.New(fault.InvalidInput, "%s needs %d requests a launch, scenario %q has %d", key, need, s.Name, s.NumPrompts).
+					At("scenarios.num_prompts", fmt.Sprint(s.NumPrompts), fmt.Sprintf("at least %d", need)).Hint("raise num_prompts or judge a lower percentile")
+			}
+		}
+	}
+	return nil
+}
+
+// blocks freezes how many blocks are run and when they are looked at.
+func (d *drafting) blocks(c *contract.Contract) error {
+	m := len(c.Scenarios) * len(c.Against)
+	c.Blocks = contract.Blocks{Max: d.r.MaxBlocks, Comparisons: m}
+	if c.Study == contract.StudyLook {
+		c.Blocks = contract.Blocks{Max: 2, Looks: []int{2}, Comparisons: m}
+		return nil
+	}
+	switch {
+	case c.Blocks.Max == 0 && m <= 4:
+		c.Blocks.Max, c.Blocks.Looks = 12, []int{8, 12}
+		d.assume("blocks: looks at 8 and 12")
+	case c.Blocks.Max == 0:
+		c.Blocks.Max, c.Blocks.Looks = 12, []int{12}
+		d.assume("blocks: one look at 12, since %d comparisons share the error rate", m)
+	case c.Blocks.Max == 12 && m <= 4:
+		c.Blocks.Looks = []int{8, 12}
+	case c.Blocks.Max > 16:
+		return fault.New(fault.InvalidInput, "max_blocks %d is more than the exact test takes", c.Blocks.Max).At("max_blocks", fmt.Sprint(c.Blocks.Max), "6 to 16")
+	default:
+		c.Blocks.Looks = []int{c.Blocks.Max}
+	}
+	return nil
+}
+
+// fewestBlocks is the fewest blocks at which m comparisons can be decided at 5 %.
+func fewestBlocks(m int) int { return stats.FewestFor(0.05 / float64(max(1, m))) }
+
+// found fills what the host says: GPUs, model, clocks.
+func (d *drafting) found(c *contract.Contract, name string, f worker.Facts, gpus []hosts.GPU) error {
+	c.Host = contract.Host{
+		Name: name, EntryDigest: d.entry.Digest(), Device: d.entry.Device, GPUs: d.r.GPUs, BootID: f.BootID, Simulated: f.Simulated,
+		ClockSkewS: math.Round(time.Since(f.Now).Seconds()*10) / 10,
+	}
+	if c.Host.Device == hosts.DeviceCUDA {
+		if len(c.Host.GPUs) == 0 {
+			c.Host.GPUs = d.entry.GPUs[:min(1, len(d.entry.GPUs))]
+			if len(c.Host.GPUs) == 0 && len(gpus) > 0 {
+				c.Host.GPUs = []int{gpus[0].Index}
+			}
+			d.assume("gpus: %v", c.Host.GPUs)
+		}
+		var missing []int
+		c.Host.GPUModel, c.Host.Driver, c.Host.GPUMemory, missing = gpuFacts(gpus, c.Host.GPUs)
+		if len(missing) > 0 || len(c.Host.GPUs) == 0 {
+			return fault.New(fault.NotFound, "host %q has no GPU %v", name, missing).At("gpus", fmt.Sprint(c.Host.GPUs)).Hint("list_hosts with refresh shows the GPUs")
+		}
+		if len(d.entry.GPUs) > 0 {
+			for _, g := range c.Host.GPUs {
+				if !slices.Contains(d.entry.GPUs, g) {
+					return fault.New(fault.Denied, "GPU %d of host %q is not in hosts.yaml", g, name).At("gpus", fmt.Sprint(g), fmt.Sprint(d.entry.GPUs))
+				}
+			}
+		}
+	} else {
+		c.Host.GPUs = []int{}
+	}
+	for entry, problem := range f.Engines {
+		if side, ok := c.Side(entry); ok && problem != "" {
+			return fault.New(fault.NotFound, "engine %q cannot be used on %q: %s", side.Entry, name, problem).At("against", entry).
+				Hint("env_gap: install it, correct hosts.yaml, or leave the side out")
+		}
+	}
+	return d.model(c, f)
+}
+
+// model resolves the model to one local snapshot folder.
+func (d *drafting) model(c *contract.Contract, f worker.Facts) error {
+	m, ok := f.Models[d.r.Model]
+	if !ok || m.Gap != "" {
+		gap := m.Gap
+		if gap == "" {
+			gap = "absent"
+		}
+		return fault.New(fault.NotFound, "model_gap: %s: %q is not on host %q", gap, d.r.Model, d.r.Host).At("model", d.r.Model, sortedKeys(d.entry.Models)...).
+			Hint("the engineer downloads it on the host, or names its folder under models in hosts.yaml; no tool downloads anything")
+	}
+	var config struct {
+		Vocab int `json:"vocab_size"`
+		Text  struct {
+			Vocab int `json:"vocab_size"`
+		} `json:"text_config"`
+		Context int `json:"max_position_embeddings"`
+	}
+	if err := json.Unmarshal([]byte(m.Config), &config); err != nil {
+		return fault.Wrap(fault.Corrupt, err, "config.json of %q cannot be read", d.r.Model).At("model", d.r.Model)
+	}
+	c.Model = contract.Model{ID: d.r.Model, Revision: d.r.Revision, Path: m.Path, Identity: m.Identity, Tokenizer: d.r.Tokenizer, Vocabulary: max(config.Vocab, config.Text.Vocab)}
+	if c.Model.Vocabulary == 0 {
+		return fault.New(fault.InvalidInput, "config.json of %q names no vocab_size", d.r.Model).At("model", d.r.Model).Hint("random prompts are drawn from the vocabulary; give a model folder with a complete config.json")
+	}
+	if config.Context > 0 && c.LongestSequence() > config.Context {
+		return fault.New(fault.RuleViolation, "a scenario needs %d tokens, the model has %d", c.LongestSequence(), config.Context).ByRule("fair.sequence-limit").
+			At("scenarios", fmt.Sprint(c.LongestSequence()), fmt.Sprintf("at most %d", config.Context))
+	}
+	return nil
+}

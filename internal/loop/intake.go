@@ -1,0 +1,222 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/ledger"
+	"github.com/sotaloop/sotaloop/internal/worker"
+)
+
+// Uses of a point.
+const (
+	useMain      = "main"      // a scenario of the contract
+	usePreflight = "preflight" // a handful of requests before anything is measured
+	useEquality  = "equality"  // the same prompts in every launch, for output digests
+	useUnseen    = "unseen"    // a shape drawn after the approval
+)
+
+// intake turns a run's events into ledger entries. It may see an event again: keys make every entry idempotent.
+type intake struct {
+	c    *campaign
+	step step
+	plan worker.Plan
+	seq  int
+	open map[string]*launchSoFar
+}
+
+// launchSoFar is what is known of a launch that has not ended.
+type launchSoFar struct {
+	spec   worker.Launch
+	began  float64
+	phases map[string]float64
+	loaded map[string]string
+	fail   *worker.Failure
+	info   string
+	log    *ledger.Artifact
+}
+
+func newIntake(c *campaign, s step, plan worker.Plan) *intake {
+	in := &intake{c: c, step: s, plan: plan, open: map[string]*launchSoFar{}}
+	for _, l := range plan.Launches {
+		in.open[l.ID] = &launchSoFar{spec: l, phases: map[string]float64{}}
+	}
+	return in
+}
+
+// take records events in order.
+func (in *intake) take(ctx context.Context, client *worker.Client, events []worker.Event) error {
+	for _, e := range events {
+		if err := in.one(ctx, client, e); err != nil {
+			return fmt.Errorf("event %d (%s): %w", e.Seq, e.Kind, err)
+		}
+		in.seq = e.Seq
+	}
+	return nil
+}
+
+func (in *intake) one(ctx context.Context, client *worker.Client, e worker.Event) error {
+	l := in.open[e.Launch]
+	if l == nil && e.Launch != "" {
+		return fmt.Errorf("launch %q is not in the plan", e.Launch)
+	}
+	switch e.Kind {
+	case worker.EventLaunchStarted:
+		l.began = e.ElapsedS
+	case worker.EventLaunchReady:
+		l.phases, l.loaded, l.info = e.Phases, e.Loaded, e.Info
+		return in.correctCost(ctx, l, e)
+	case worker.EventLaunchFailed:
+		l.fail = e.Failure
+		return in.keepLog(ctx, client, l, e)
+	case worker.EventPointDone, worker.EventPointFailed:
+		return in.point(ctx, client, l, e)
+	case worker.EventCaptureDone, worker.EventCaptureFailed:
+		return in.capture(ctx, client, l, e)
+	case worker.EventLaunchStopped:
+		return in.stopped(ctx, client, l, e)
+	}
+	return nil
+}
+
+// keepLog fetches a launch's log, cleaned.
+func (in *intake) keepLog(ctx context.Context, client *worker.Client, l *launchSoFar, e worker.Event) error {
+	for _, f := range e.Files {
+		if f.Role != "log" {
+			continue
+		}
+		art, err := in.c.fetchText(ctx, client, in.plan.RunID, f, "benchmark/logs/"+l.spec.ID+".log")
+		if err != nil {
+			return err
+		}
+		l.log = &art
+	}
+	return nil
+}
+
+// stopped closes a launch: its end, and a row for every measured point that its failure cost.
+func (in *intake) stopped(ctx context.Context, client *worker.Client, l *launchSoFar, e worker.Event) error {
+	if err := in.keepLog(ctx, client, l, e); err != nil {
+		return err
+	}
+	state := "ok"
+	if l.fail == nil && e.Failure != nil {
+		l.fail = e.Failure
+	}
+	if l.fail != nil {
+		state = "failed"
+		for _, p := range l.spec.Points {
+			if err := in.lostPoint(ctx, l, p, l.fail); err != nil {
+				return err
+			}
+		}
+	}
+	end := LaunchEnded{
+		Launch: l.spec.ID, RunID: in.plan.RunID, Candidate: l.spec.Candidate, Entry: l.spec.Entry, Phase: l.spec.Phase, Block: l.spec.Block,
+		State: state, Failure: l.fail, PhasesS: l.phases, SecondsS: e.ElapsedS - l.began, Loaded: l.loaded, Log: l.log,
+		Command: commandLine(l.spec),
+	}
+	if l.spec.Overlay != nil {
+		end.Tree = l.spec.Overlay.Tree
+	}
+	return in.c.once(ctx, kindLaunch, end.RunID+"/"+end.Launch, end)
+}
+
+// pointKey identifies a point for ever: a repeated event is the same row.
+func (in *intake) pointKey(l *launchSoFar, point string) string { return l.spec.ID + "/" + point }
+
+// point records one measured point with its raw records.
+func (in *intake) point(ctx context.Context, client *worker.Client, l *launchSoFar, e worker.Event) error {
+	spec, ok := pointOf(l.spec, e.Point)
+	if !ok {
+		return fmt.Errorf("point %q is not in the plan", e.Point)
+	}
+	st, err := in.c.state()
+	if err != nil {
+		return err
+	}
+	key := in.pointKey(l, e.Point)
+	if st.has(kindPoint, key) {
+		return nil
+	}
+	rec := PointMeasured{Key: key, Point: e.Point, Use: in.step.use[e.Point], Row: measuredRow(st, l, spec, e)}
+	for _, f := range e.Files {
+		if f.Role != "records" {
+			continue
+		}
+		art, err := in.c.fetch(ctx, client, in.plan.RunID, f, "benchmark/records/"+l.spec.ID+"."+e.Point+path.Ext(f.Name))
+		if err != nil {
+			return err
+		}
+		rec.Records, rec.Row.RawSHA256, rec.Row.Artifacts.RawResult = &art, art.SHA256, art.Name
+	}
+	if err := in.c.once(ctx, kindPoint, key, rec); err != nil {
+		return err
+	}
+	return in.c.project()
+}
+
+// lostPoint keeps the row of a point that a failed launch never measured.
+func (in *intake) lostPoint(ctx context.Context, l *launchSoFar, p worker.Point, f *worker.Failure) error {
+	st, err := in.c.state()
+	if err != nil {
+		return err
+	}
+	use := in.step.use[p.ID]
+	key := in.pointKey(l, p.ID)
+	if use != useMain || st.has(kindPoint, key) {
+		return nil
+	}
+	if err := in.c.once(ctx, kindPoint, key, PointMeasured{Key: key, Point: p.ID, Use: use, Row: failedRow(st, l, p, f)}); err != nil {
+		return err
+	}
+	return in.c.project()
+}
+
+// capture records the traces of a capture; a failed one is in the launch's failure list and in the job's log.
+func (in *intake) capture(ctx context.Context, client *worker.Client, l *launchSoFar, e worker.Event) error {
+	if e.Kind == worker.EventCaptureFailed {
+		if l.fail == nil {
+			l.fail = e.Failure
+		}
+		return nil
+	}
+	return in.c.keepTraces(ctx, client, in, l, e)
+}
+
+// correctCost compares the first ready launch with the projection and records the correction once.
+func (in *intake) correctCost(ctx context.Context, l *launchSoFar, e worker.Event) error {
+	st, err := in.c.state()
+	if err != nil || len(st.Costs) > 0 {
+		return err
+	}
+	launch := e.ElapsedS - l.began
+	hours := 0.0
+	for _, c := range st.Contract.Cost {
+		hours += float64(c.Launches) * (launch + c.LoadS) / 3600 * float64(st.Contract.GPUCount())
+	}
+	return in.c.once(ctx, kindCost, l.spec.ID, CostCorrected{LaunchS: launch, Launch: l.spec.ID, GPUHours: hours})
+}
+
+func pointOf(l worker.Launch, id string) (worker.Point, bool) {
+	for _, p := range l.Points {
+		if p.ID == id {
+			return p, true
+		}
+	}
+	return worker.Point{}, false
+}
+
+// commandLine renders a launch's argv for people; it is never parsed again.
+func commandLine(l worker.Launch) string {
+	parts := make([]string, 0, len(l.Argv))
+	for _, a := range l.Argv {
+		if a == "" || strings.ContainsAny(a, " \t\n\"'\\$`;&|<>*?()[]{}#~") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		parts = append(parts, a)
+	}
+	return strings.Join(parts, " ")
+}

@@ -1,0 +1,361 @@
+package loop
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/sotaloop/sotaloop/hosts"
+	"github.com/sotaloop/sotaloop/internal/chain"
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/ledger"
+	"github.com/sotaloop/sotaloop/internal/rules"
+)
+
+// Defaults of a contract, each named in assumed where it was taken.
+const (
+	defaultLaunches = 10   // search launches a framework
+	defaultDelta    = 0.03 // noise threshold
+	defaultEndpoint = "/v1/completions"
+	assumedLaunchS  = 240.0 // seconds a launch of an unknown engine takes until it is ready
+	assumedLoadS    = 120.0 // seconds of load a launch carries
+)
+
+// Open freezes a campaign's contract, or shows what it would be (Plan). The same key gives the same campaign.
+func (l *Loop) Open(ctx context.Context, r OpenRequest) (Opened, error) {
+	if r.Key != "" {
+		if found, ok := l.byKey(r.Key); ok {
+			return found, nil
+		}
+	}
+	c, assumed, changed, err := l.draft(ctx, r)
+	if err != nil {
+		return Opened{}, err
+	}
+	c.Assumed = assumed
+	facts := &rules.Facts{Contract: c, Decide: &rules.DecideFacts{Need: fewestBlocks(c.Blocks.Comparisons)}}
+	if v := rules.Check(rules.AtOpen, facts); v != nil {
+		return Opened{}, v.Fault()
+	}
+	out := Opened{Assumed: assumed, Changed: changed, Cost: c.Cost}
+	out.Warnings = openWarnings(c)
+	if total := gpuHours(c.Cost); c.Budget.MaxGPUHours > 0 && total > c.Budget.MaxGPUHours {
+		return Opened{}, fault.New(fault.InvalidInput, "the projection is %.2f GPU-hours, max_gpu_hours is %.2f", total, c.Budget.MaxGPUHours).
+			At("max_gpu_hours", fmt.Sprint(c.Budget.MaxGPUHours)).Hint("raise it, or lower budget_launches, scenarios or max_blocks")
+	}
+	if r.Plan {
+		out.State, out.Next = StateDone, []fault.Next{{Tool: "open_campaign", Why: "the same call without plan freezes this contract"}}
+		out.Contract, _, err = c.Freeze()
+		return out, err
+	}
+	return l.freeze(ctx, c, r.Key, out)
+}
+
+// freeze gives the campaign its name, writes contract.frozen and the layout of the run directory.
+func (l *Loop) freeze(ctx context.Context, c *contract.Contract, key string, out Opened) (Opened, error) {
+	id, dir, err := l.newRunDir(c)
+	if err != nil {
+		return Opened{}, err
+	}
+	c.Campaign = id
+	raw, digest, err := c.Freeze()
+	if err != nil {
+		return Opened{}, err
+	}
+	led, err := ledger.Open(dir, l.locks(), Kinds)
+	if err != nil {
+		return Opened{}, err
+	}
+	pending, err := opening(c, raw, digest, key)
+	if err != nil {
+		return Opened{}, err
+	}
+	if _, err := led.Append(ctx, func([]chain.Entry) ([]chain.Pending, error) { return pending, nil }); err != nil {
+		return Opened{}, err
+	}
+	if _, err := led.Put("contract.json", strings.NewReader(string(raw)+"\n")); err != nil {
+		return Opened{}, err
+	}
+	camp, err := l.campaign(id)
+	if err != nil {
+		return Opened{}, err
+	}
+	st, err := camp.state()
+	if err != nil {
+		return Opened{}, err
+	}
+	out.State, out.Campaign, out.Contract, out.Digest, out.RunDir, out.Next = StateDone, id, raw, digest, dir, st.Allowed()
+	out.Evidence = []string{"contract.json@" + digest[:16]}
+	return out, nil
+}
+
+// opening is a ledger's first entries: the contract, and a candidate for every side whose command is fixed.
+func opening(c *contract.Contract, raw json.RawMessage, digest, key string) ([]chain.Pending, error) {
+	p, err := entry(kindContract, ContractFrozen{Contract: raw, Digest: digest, Key: key})
+	if err != nil {
+		return nil, err
+	}
+	pending := []chain.Pending{p}
+	for _, side := range c.Sides() {
+		if side.Flags == nil {
+			continue
+		}
+		p, err := entry(kindCandidate, CandidateAdded{ID: side.Entry + "-00", Entry: side.Entry, Flags: side.Flags, Knobs: map[string]any{}, Why: "fixed by the contract"})
+		if err != nil {
+			return nil, err
+		}
+		pending = append(pending, p)
+	}
+	return pending, nil
+}
+
+var slugRunes = regexp.MustCompile(`[^a-z0-9.-]+`)
+
+// newRunDir makes runs/YYYYMMDD_<model>_<study>_loop with its folders, numbered where the day has one already. mkdir
+// decides who gets a name, so two servers never share one.
+func (l *Loop) newRunDir(c *contract.Contract) (id, dir string, err error) {
+	if err := os.MkdirAll(l.opt.RunsDir, 0o755); err != nil {
+		return "", "", err
+	}
+	model := strings.Trim(slugRunes.ReplaceAllString(strings.ToLower(filepath.Base(c.Model.ID)), "-"), "-.")
+	if model == "" {
+		model = "model"
+	}
+	base := fmt.Sprintf("%s_%s_%s_loop", c.Created.UTC().Format("20060102"), model, c.Study)
+	for n := 1; n < 10_000; n++ {
+		id = base
+		if n > 1 {
+			id = fmt.Sprintf("%s_%d", base, n)
+		}
+		dir = filepath.Join(l.opt.RunsDir, id)
+		err = os.Mkdir(dir, 0o755)
+		if os.IsExist(err) {
+			continue
+		}
+		if err != nil {
+			return "", "", err
+		}
+		for _, sub := range []string{"help", "benchmark", "profiles", "analysis", "patches"} {
+			if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+				return "", "", err
+			}
+		}
+		return id, dir, nil
+	}
+	return "", "", fault.New(fault.Conflict, "too many campaigns named %s", base).Hint("move old run directories away")
+}
+
+// byKey finds the campaign that was opened with an idempotency key.
+func (l *Loop) byKey(key string) (Opened, bool) {
+	names, err := l.Campaigns()
+	if err != nil {
+		return Opened{}, false
+	}
+	for _, name := range names {
+		c, err := l.campaign(name)
+		if err != nil {
+			continue
+		}
+		st, err := c.state()
+		if err != nil || st.Key != key {
+			continue
+		}
+		raw, _, err := st.Contract.Freeze()
+		if err != nil {
+			return Opened{}, false
+		}
+		return Opened{Answer: Answer{State: StateDone, Next: st.Allowed(), Warnings: []string{"this key opened the campaign before; nothing new was frozen"}},
+			Campaign: name, Contract: raw, Digest: st.Digest, RunDir: c.ledger.Dir(), Assumed: st.Contract.Assumed, Changed: []string{}, Cost: st.Contract.Cost}, true
+	}
+	return Opened{}, false
+}
+
+// draft makes the contract of a request: what was said, what from copies, what the host says, and named defaults.
+func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, assumed, changed []string, err error) {
+	if r.From != "" {
+		if r, changed, err = l.inherit(r); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if r.Model == "" {
+		return nil, nil, nil, fault.New(fault.InvalidInput, "model is missing").At("model", "").Hint("name the model as hosts.yaml or the host's cache knows it, for example Qwen/Qwen3-8B")
+	}
+	h, entry, err := l.host(r.Host)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	d := &drafting{r: r, entry: entry, assumed: []string{}}
+	c = &contract.Contract{Kind: contract.Kind, V: contract.Version, Created: time.Now().UTC().Truncate(time.Second), From: r.From}
+	if err := d.sides(c); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := d.terms(c); err != nil {
+		return nil, nil, nil, err
+	}
+	facts, gpus, _, err := h.probe(ctx, r.Model)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := d.found(c, r.Host, facts, gpus); err != nil {
+		return nil, nil, nil, err
+	}
+	c.Policy, c.Approvers = l.opt.Policy.Digest, l.approversDigest()
+	c.Seed, err = drawSeed()
+	c.Cost = project(c)
+	return c, d.assumed, changed, err
+}
+
+func (l *Loop) approversDigest() string {
+	if l.opt.Approvers == nil {
+		return ""
+	}
+	raw, err := l.opt.Approvers()
+	if err != nil || len(raw) == 0 {
+		return ""
+	}
+	return contract.Digest(raw)
+}
+
+// drawSeed draws the contract's seed; callers never choose it.
+func drawSeed() (uint64, error) {
+	var b [8]byte
+	_, err := rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:]), err
+}
+
+// inherit fills what a request leaves out from another campaign's contract, and names what differs.
+func (l *Loop) inherit(r OpenRequest) (OpenRequest, []string, error) {
+	_, st, err := l.open(r.From)
+	if err != nil {
+		return r, nil, err
+	}
+	c, changed := st.Contract, []string{}
+	take := func(name string, mine *string, theirs string) {
+		if *mine == "" {
+			*mine = theirs
+		} else if *mine != theirs {
+			changed = append(changed, fmt.Sprintf("%s: %s → %s", name, theirs, *mine))
+		}
+	}
+	study := string(c.Study)
+	take("model", &r.Model, c.Model.ID)
+	take("host", &r.Host, c.Host.Name)
+	take("study", &r.Study, study)
+	take("target", &r.Target, c.Target.Entry)
+	take("precision", &r.Precision, c.Precision)
+	take("quantization", &r.Quantization, c.Quantization)
+	take("kv_dtype", &r.KVDtype, c.KVDtype)
+	take("endpoint", &r.Endpoint, c.Endpoint)
+	if r.Against == nil {
+		for _, s := range c.Against {
+			r.Against = append(r.Against, s.Entry)
+		}
+	} else {
+		changed = append(changed, "against: "+strings.Join(r.Against, ", "))
+	}
+	if r.Scenarios == nil {
+		r.Scenarios = c.Scenarios
+	} else {
+		changed = append(changed, "scenarios")
+	}
+	if r.SLA == nil && !r.SLANone {
+		r.SLA, r.SLANone = c.SLA, len(c.SLA) == 0
+	} else {
+		changed = append(changed, "sla")
+	}
+	if r.Delta == 0 {
+		r.Delta = c.Delta
+	}
+	if r.BudgetLaunches == 0 {
+		r.BudgetLaunches = c.Budget.Launches
+	}
+	if r.MaxBlocks == 0 {
+		r.MaxBlocks = c.Blocks.Max
+	}
+	return r, changed, nil
+}
+
+// openWarnings says what a careful person would ask about.
+func openWarnings(c *contract.Contract) []string {
+	var out []string
+	if c.Host.Simulated {
+		out = append(out, "simulated host: nothing measured here can carry a claim")
+	}
+	if c.Host.Device == hosts.DeviceCPU {
+		out = append(out, "CPU host: its rows support no claim about GPUs")
+	}
+	if c.Approvers == "" {
+		out = append(out, "no_approver: no allowed_signers file was found, so no patch can be approved; the engineer adds a key to it")
+	}
+	if len(c.SLA) == 0 {
+		out = append(out, "no SLA: every finished row passes")
+	}
+	for _, s := range c.Scenarios {
+		if s.Arrival == contract.ArrivalClosed {
+			out = append(out, fmt.Sprintf("scenario %s is closed loop: it shows throughput at a concurrency and supports no claim about a rate under an SLA", s.Name))
+		}
+	}
+	if c.Study == contract.StudyLook {
+		out = append(out, "study look answers in two blocks and gives no verdict")
+	}
+	return out
+}
+
+func gpuHours(cost []contract.Cost) float64 {
+	sum := 0.0
+	for _, c := range cost {
+		sum += c.GPUHours
+	}
+	return sum
+}
+
+// project estimates what the campaign will spend, phase by phase, before anything is spent.
+func project(c *contract.Contract) []contract.Cost {
+	launchS, loadS, source := assumedLaunchS, assumedLoadS*float64(len(c.Scenarios)), "assumed"
+	if c.Host.Simulated {
+		launchS, loadS = 1, 1.5*float64(len(c.Scenarios))
+	}
+	sides := len(c.Against) + 1
+	blocks := c.Blocks.Looks[len(c.Blocks.Looks)-1]
+	phase := func(name string, launches int) contract.Cost {
+		return contract.Cost{Phase: name, Launches: launches, LaunchS: launchS, LoadS: loadS, Source: source,
+			GPUHours: float64(launches) * (launchS + loadS) / 3600 * float64(c.GPUCount())}
+	}
+	var out []contract.Cost
+	if c.Study == contract.StudySOTA || c.Study == contract.StudyTune {
+		out = append(out, phase("search", sides*c.Budget.Launches))
+	}
+	out = append(out, phase("blocks", sides*blocks))
+	if c.Study == contract.StudySOTA {
+		out = append(out, phase("profile", 3), phase("revalidate", (sides+1)*blocks+1))
+	}
+	return out
+}
+
+// gpuFacts reads the contract's GPUs out of what nvidia-smi showed.
+func gpuFacts(gpus []hosts.GPU, want []int) (model, driver string, memory int64, missing []int) {
+	for _, i := range want {
+		found := false
+		for _, g := range gpus {
+			if g.Index != i {
+				continue
+			}
+			found, model, driver = true, g.Name, g.DriverVersion
+			if g.MemoryTotalMiB != nil {
+				memory = *g.MemoryTotalMiB
+			}
+		}
+		if !found {
+			missing = append(missing, i)
+		}
+	}
+	return model, driver, memory, missing
+}

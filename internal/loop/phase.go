@@ -1,0 +1,235 @@
+package loop
+
+import (
+	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+)
+
+// Phases of a campaign, in order.
+const (
+	PhaseOpened      = "opened"
+	PhaseFlags       = "flags"
+	PhaseSearch      = "search"
+	PhaseBlocks      = "blocks"
+	PhaseMeasured    = "measured"
+	PhaseCompared    = "compared"
+	PhaseProfiled    = "profiled"
+	PhaseAnalyzed    = "analyzed"
+	PhaseProposed    = "proposed"
+	PhaseApproved    = "approved"
+	PhaseApplied     = "applied"
+	PhaseRevalidated = "revalidated"
+	PhaseReported    = "reported"
+)
+
+// Families of verdicts.
+const (
+	familyCampaign = "campaign" // target against comparison sides
+	familyPatched  = "patched"  // patched against base
+	familyUnseen   = "unseen"   // patched against base on shapes drawn after the approval
+)
+
+// Phase says where the campaign stands.
+func (s *State) Phase() string {
+	if n := len(s.Proposals); n > 0 {
+		p := s.Proposals[n-1]
+		switch {
+		case p.Reval != nil && s.reportedAfter(p):
+			return PhaseReported
+		case p.Reval != nil:
+			return PhaseRevalidated
+		case p.Branch != nil:
+			return PhaseApplied
+		case p.decision() == "approve":
+			return PhaseApproved
+		case p.decision() == "":
+			return PhaseProposed
+		}
+	}
+	switch {
+	case len(s.Reports) > 0:
+		return PhaseReported
+	case len(s.Analyses) > 0:
+		return PhaseAnalyzed
+	case len(s.Traces) > 0:
+		return PhaseProfiled
+	case len(s.Verdicts) > 0:
+		return PhaseCompared
+	case s.blocks() > 0:
+		return PhaseMeasured
+	case s.searched():
+		return PhaseBlocks
+	case len(s.Help) >= len(s.Contract.Sides()) || len(s.Searches) > 0:
+		return PhaseSearch
+	case len(s.Help) > 0:
+		return PhaseFlags
+	}
+	return PhaseOpened
+}
+
+func (s *State) reportedAfter(p *ProposalState) bool { return len(s.Reports) > 0 && p.Reval != nil }
+
+// Round counts gap → profile → proposal → revalidation passes, from 1.
+func (s *State) Round() int {
+	round := 1
+	for _, p := range s.Proposals {
+		if p.Reval != nil {
+			round++
+		}
+	}
+	if s.Phase() == PhaseReported || s.Phase() == PhaseRevalidated {
+		round = max(1, round-1)
+	}
+	return round
+}
+
+// decision is the last recorded decision on a proposal, "" while it waits.
+func (p *ProposalState) decision() string {
+	if n := len(p.Approvals); n > 0 {
+		return p.Approvals[n-1].Decision
+	}
+	return ""
+}
+
+// State names what became of a proposal.
+func (p *ProposalState) State() string {
+	switch {
+	case p.Reval != nil:
+		return "revalidated"
+	case p.Branch != nil:
+		return "applied"
+	case p.decision() == "approve":
+		return "approved"
+	case p.decision() == "reject":
+		return "rejected"
+	}
+	return "waiting"
+}
+
+// searched says whether every side that needs a search has one.
+func (s *State) searched() bool {
+	for _, side := range s.Contract.Sides() {
+		if _, ok := s.Searches[side.Entry]; !ok && side.Flags == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// blocks counts the blocks in which every side has a usable row of every scenario.
+func (s *State) blocks() int {
+	return completeBlocks(s.Rows(compare.PhaseBlock, useMain), len(s.Contract.Scenarios)*len(s.Contract.Sides()))
+}
+
+func completeBlocks(rows []compare.Row, need int) int {
+	have := map[int]int{}
+	for _, r := range rows {
+		if r.Block != nil {
+			have[*r.Block]++
+		}
+	}
+	n := 0
+	for _, k := range have {
+		if k >= need {
+			n++
+		}
+	}
+	return n
+}
+
+// Allowed lists the calls that move the campaign on now, the most useful first.
+func (s *State) Allowed() []fault.Next {
+	switch s.Phase() {
+	case PhaseOpened, PhaseFlags:
+		return s.nextFlags()
+	case PhaseSearch:
+		return s.nextSearch()
+	case PhaseBlocks:
+		return []fault.Next{{Tool: "run_benchmark", Why: "measure each side's best candidate in interleaved blocks"}}
+	case PhaseMeasured:
+		return []fault.Next{{Tool: "compare_results", Why: "take the verdict on the measured blocks"}}
+	case PhaseCompared:
+		return s.nextCompared()
+	case PhaseProfiled:
+		return []fault.Next{{Tool: "analyze_trace", Why: "tables whose rows evidence can cite"}}
+	case PhaseAnalyzed:
+		return []fault.Next{{Tool: "analyze_trace", Why: "more tables, or a diff against a competitor's trace"}, {Tool: "propose_patch", Why: "a diff that cites rows of the slow stage"}, {Tool: "write_report", Why: "end here without a patch"}}
+	case PhaseProposed:
+		return []fault.Next{{Tool: "wait_job", Why: "the proposal's job ends when the human has decided"}}
+	case PhaseApproved:
+		return []fault.Next{{Tool: "apply_patch_branch", Why: "the proposal is approved"}}
+	case PhaseApplied:
+		return []fault.Next{{Tool: "revalidate", Why: "measure the patched target against base and leader"}}
+	case PhaseRevalidated:
+		return []fault.Next{{Tool: "write_report", Why: "report, predicted against measured"}, {Tool: "capture_profile", Why: "another round, where a gap is left"}}
+	}
+	return []fault.Next{{Tool: "get_campaign", Why: "read what was found"}}
+}
+
+func (s *State) nextFlags() []fault.Next {
+	var next []fault.Next
+	for _, side := range s.Contract.Sides() {
+		if _, ok := s.Help[side.Entry]; !ok {
+			next = append(next, fault.Next{Tool: "list_flags", Why: "capture help and version of " + side.Entry})
+		}
+	}
+	return next
+}
+
+func (s *State) nextSearch() []fault.Next {
+	var next []fault.Next
+	for _, side := range s.Contract.Sides() {
+		if _, ok := s.Searches[side.Entry]; !ok && side.Flags == nil {
+			next = append(next, fault.Next{Tool: "search_deployments", Why: "find the best deployment of " + side.Entry})
+		}
+	}
+	return next
+}
+
+func (s *State) nextCompared() []fault.Next {
+	if s.Behind() {
+		return []fault.Next{{Tool: "capture_profile", Why: "the target is behind: profile it at the losing scenario's lengths"}, {Tool: "write_report", Why: "end here without a patch"}}
+	}
+	next := []fault.Next{{Tool: "write_report", Why: "the target is not behind"}}
+	if n := s.nextLook(); n > 0 {
+		next = append(next, fault.Next{Tool: "run_benchmark", Why: "an undecided gap may be decided at the next look"})
+	}
+	return next
+}
+
+// nextLook is the next frozen block count beyond what is measured, 0 where there is none.
+func (s *State) nextLook() int {
+	have := s.blocks()
+	for _, n := range s.Contract.Blocks.Looks {
+		if n > have {
+			return n
+		}
+	}
+	return 0
+}
+
+// Verdict sums the campaign up: the patched verdict where there is one, else loss, win, equivalent, inconclusive or none.
+func (s *State) Verdict() string {
+	phase := string(compare.PhaseBlock)
+	if _, ok := s.LastVerdict(string(compare.PhaseRevalidate), familyCampaign); ok {
+		phase = string(compare.PhaseRevalidate)
+	}
+	v, ok := s.LastVerdict(phase, familyCampaign)
+	if !ok || len(v.Result.Verdicts) == 0 {
+		return "none"
+	}
+	worst := map[string]int{"loss": 0, "inconclusive": 1, "equivalent": 2, "win": 3}
+	out := "win"
+	for _, x := range v.Result.Verdicts {
+		if worst[string(x.Verdict)] < worst[out] {
+			out = string(x.Verdict)
+		}
+	}
+	return out
+}
+
+// CanClaimSOTA says whether the word is available at all: study sota on a real GPU host.
+func (s *State) CanClaimSOTA() bool {
+	return s.Contract.Study == contract.StudySOTA && !s.Contract.Host.Simulated && s.Contract.Host.Device == "cuda"
+}

@@ -1,0 +1,373 @@
+package loop
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sotaloop/sotaloop/gitops"
+	"github.com/sotaloop/sotaloop/internal/chain"
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/jobs"
+	"github.com/sotaloop/sotaloop/internal/rules"
+)
+
+// humanPoll is how often a waiting proposal looks for its approval.
+const humanPoll = 200 * time.Millisecond
+
+type proposalArgs struct {
+	Proposal string `json:"proposal"`
+}
+
+// Propose checks evidence, then the patch, applies it exactly in memory and records our own rendering of it. Its job
+// waits for the human. The same diff again is the same proposal.
+func (l *Loop) Propose(ctx context.Context, r ProposeRequest) (Proposal, error) {
+	c, st, err := l.open(r.Campaign)
+	if err != nil {
+		return Proposal{}, err
+	}
+	repo, target, err := c.target(st)
+	if err != nil {
+		return Proposal{}, err
+	}
+	head, err := repo.Head()
+	if err != nil {
+		return Proposal{}, err
+	}
+	facts := &rules.Facts{Contract: st.Contract, Verdicts: st.verdictFacts(), Patch: &rules.PatchFacts{Gain: r.PredictedGain, Elsewhere: r.Elsewhere}}
+	var cited []foundRow
+	facts.Evidence, cited = c.evidenceFacts(st, repo, head.Commit, target, r)
+	if v := evidenceViolation(facts); v != nil {
+		return Proposal{}, c.refuse(ctx, "propose_patch", v)
+	}
+	patch, proposed, err := parseAndApply(repo, head.Commit, r.Diff)
+	if err != nil {
+		return Proposal{}, c.refusedFault(ctx, "propose_patch", err)
+	}
+	digest := contract.Digest(proposed.Diff)
+	if p := st.proposalOf(digest); p != nil && p.decision() != "reject" {
+		return c.proposalAnswer(ctx, st, p)
+	}
+	facts.Patch.Paths, facts.Patch.ChangedTests = patch.Paths(), changedTests(proposed)
+	facts.Patch.TouchesCited = touches(patch.Paths(), r.Location, target.PackageRoot)
+	facts.Patch.OpenProposals = st.openProposals()
+	if v := rules.Check(rules.AtPropose, facts); v != nil {
+		return Proposal{}, c.refuse(ctx, "propose_patch", v)
+	}
+	if err := c.sameAsInstalled(ctx, st, repo, head.Commit, target, proposed); err != nil {
+		return Proposal{}, c.refusedFault(ctx, "propose_patch", err)
+	}
+	p, err := c.recordProposal(ctx, st, repo, r, proposed, cited, digest)
+	if err != nil {
+		return Proposal{}, err
+	}
+	return c.proposalAnswer(ctx, st, p)
+}
+
+// evidenceViolation checks the evidence rules before the patch is looked at, so that made-up evidence is refused as such.
+func evidenceViolation(f *rules.Facts) *rules.Violation {
+	patch := f.Patch
+	f.Patch = &rules.PatchFacts{TouchesCited: true, Gain: 1}
+	v := rules.Check(rules.AtPropose, f)
+	f.Patch = patch
+	return v
+}
+
+// refusedFault records a refusal that another room made (patch.paths and the like) and gives it on.
+func (c *campaign) refusedFault(ctx context.Context, tool string, err error) error {
+	f, ok := fault.As(err)
+	if !ok || f.Rule == "" {
+		return err
+	}
+	if perr := c.put(ctx, kindRefused, RuleRefused{Tool: tool, Rule: f.Rule, What: f.Message}); perr != nil {
+		c.loop.opt.Log.Warn("record refusal", "campaign", c.id, "err", perr)
+	}
+	return err
+}
+
+func parseAndApply(repo *gitops.Repo, base, diff string) (*gitops.Patch, *gitops.Proposed, error) {
+	patch, err := gitops.ParsePatch([]byte(diff))
+	if err != nil {
+		return nil, nil, err
+	}
+	proposed, err := repo.Propose(base, patch)
+	return patch, proposed, err
+}
+
+// evidenceFacts resolves what a proposal cites.
+func (c *campaign) evidenceFacts(st *State, repo *gitops.Repo, base string, target targetEntry, r ProposeRequest) (*rules.EvidenceFacts, []foundRow) {
+	f := &rules.EvidenceFacts{Stage: r.Stage, Location: r.Location, Scenario: r.Symptom.Scenario, Metric: r.Symptom.Metric, BaseCommit: base,
+		HostSimulated: st.Contract.Host.Simulated, SlowStages: slowStages(r.Symptom.Metric), Measured: st.measured(r.Symptom.Scenario)}
+	measured := st.measuredCandidates()
+	var cited []foundRow
+	for _, id := range r.Rows {
+		row, ok := c.findRow(st, id)
+		fact := rules.RowFact{ID: id, Found: ok}
+		if ok {
+			cited = append(cited, row)
+			fact.Stage, fact.Share, fact.Candidate, fact.Entry = row.stage, row.share, row.trace.Candidate, row.trace.Entry
+			fact.Commit, fact.Simulated = row.trace.Commit, row.trace.Simulated
+			fact.Target = row.trace.Entry == st.Contract.Target.Entry && row.trace.Patch == "" && slices.Contains(measured, row.trace.Candidate)
+			for _, l := range row.locations {
+				fact.Locations = append(fact.Locations, fmt.Sprintf("%s:%d %s", l.Path, l.Line, l.Func))
+				fact.Paths = append(fact.Paths, relative(l.Path))
+			}
+		}
+		f.Rows = append(f.Rows, fact)
+	}
+	f.LocationExists = locationExists(repo, base, target.PackageRoot, r.Location)
+	return f, cited
+}
+
+// locationExists says whether path:line is in the base commit, with or without the package root in front.
+func locationExists(repo *gitops.Repo, base, root, location string) bool {
+	file, line, ok := strings.Cut(location, ":")
+	n, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(line, " ", 2)[0]))
+	if !ok || err != nil || n < 1 {
+		return false
+	}
+	for _, candidate := range []string{file, path.Join(path.Dir(root), file), path.Join(root, file)} {
+		if raw, err := repo.Blob(base, candidate); err == nil {
+			return n <= strings.Count(string(raw), "\n")+1
+		}
+	}
+	return false
+}
+
+// touches says whether the diff changes the cited location's file.
+func touches(paths []string, location, root string) bool {
+	file, _, _ := strings.Cut(location, ":")
+	for _, p := range paths {
+		if p == file || p == path.Join(path.Dir(root), file) || p == path.Join(root, file) {
+			return true
+		}
+	}
+	return false
+}
+
+// slowStages are the stages in which a metric's time is spent.
+func slowStages(metric string) []string {
+	switch {
+	case strings.Contains(metric, "ttft"):
+		return []string{"prefill", "mixed", "decode"}
+	case strings.Contains(metric, "tpot"), strings.Contains(metric, "itl"), strings.Contains(metric, "icl"):
+		return []string{"decode", "mixed"}
+	}
+	return []string{"prefill", "decode", "mixed"}
+}
+
+// measured lists the metrics that rows of a scenario hold.
+func (s *State) measured(scenario string) []string {
+	seen := map[string]bool{}
+	for _, r := range s.Rows("block", useMain) {
+		if r.Workload.Scenario == scenario {
+			for m := range r.Metrics {
+				seen[m] = true
+				seen[strings.TrimPrefix(strings.TrimPrefix(m, "p50_"), "mean_")] = true
+			}
+		}
+	}
+	return sortedKeys(seen)
+}
+
+// measuredCandidates are the target's candidates that the blocks hold.
+func (s *State) measuredCandidates() []string {
+	var out []string
+	for _, r := range s.Rows("block", useMain) {
+		if r.Side == s.Contract.Target.Entry && !slices.Contains(out, r.CandidateID) {
+			out = append(out, r.CandidateID)
+		}
+	}
+	return out
+}
+
+// changedTests lists existing test files in which lines change or go.
+func changedTests(p *gitops.Proposed) []string {
+	var out []string
+	for _, f := range p.Files {
+		base := path.Base(f.Path)
+		isTest := strings.HasPrefix(base, "test_") || strings.HasSuffix(base, "_test.py") || strings.HasSuffix(base, "_test.go")
+		if isTest && f.OldBlob != "" && f.RemovedLines > 0 {
+			out = append(out, f.Path)
+		}
+	}
+	return out
+}
+
+func (s *State) proposalOf(digest string) *ProposalState {
+	for _, p := range s.Proposals {
+		if p.Digest == digest {
+			return p
+		}
+	}
+	return nil
+}
+
+// openProposals are those that are neither rejected nor revalidated.
+func (s *State) openProposals() []string {
+	var out []string
+	for _, p := range s.Proposals {
+		if st := p.State(); st != "rejected" && st != "revalidated" {
+			out = append(out, p.ID)
+		}
+	}
+	return out
+}
+
+// sameAsInstalled demands that every touched file of the installed package equals the base commit's blob: what was
+// measured is what is patched.
+func (c *campaign) sameAsInstalled(ctx context.Context, st *State, repo *gitops.Repo, base string, target targetEntry, p *gitops.Proposed) error {
+	var files []string
+	want := map[string]string{}
+	for _, f := range p.Files {
+		rel, inside := strings.CutPrefix(f.Path, strings.TrimSuffix(target.PackageRoot, "/")+"/")
+		if !inside || f.OldBlob == "" {
+			continue
+		}
+		files, want[rel] = append(files, rel), f.OldSHA256
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	h, host, err := c.loop.host(st.Contract.Host.Name)
+	if err != nil {
+		return err
+	}
+	eng, _, err := engineOf(host, st.Contract.Target.Entry)
+	if err != nil {
+		return err
+	}
+	client, _, err := h.worker(ctx)
+	if err != nil {
+		return err
+	}
+	got, err := client.ReadInstalled(ctx, eng, files)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if got[f] != want[f] {
+			return fault.New(fault.RuleViolation, "%q in the installed package is not what commit %.12s holds", f, base).ByRule("patch.same-build").
+				At("diff", f).Hint("the engineer brings checkout and installed package to the same commit; measure again after that")
+		}
+	}
+	return nil
+}
+
+// recordProposal writes the diff's artifacts and patch.proposed.
+func (c *campaign) recordProposal(ctx context.Context, st *State, repo *gitops.Repo, r ProposeRequest, p *gitops.Proposed, cited []foundRow, digest string) (*ProposalState, error) {
+	root, err := repo.RootCommit(p.BaseCommit)
+	if err != nil {
+		return nil, err
+	}
+	files, err := json.Marshal(p.Files)
+	if err != nil {
+		return nil, err
+	}
+	verdict, _ := st.LastVerdict("block", familyCampaign)
+	rec := PatchProposed{
+		BaseCommit: p.BaseCommit, BaseTree: p.BaseTree, RootCommit: root.Commit, ResultTree: p.ResultTree, Digest: digest, Files: files, Stage: r.Stage,
+		Location: r.Location, Symptom: r.Symptom, Rows: r.Rows, Verdict: verdict.Digest, Predicted: r.PredictedGain, Rationale: r.Rationale,
+		Elsewhere: r.Elsewhere, Tests: append([]string{}, r.Tests...), Findings: []string{}, Evidence: []string{},
+	}
+	for _, f := range p.Findings {
+		rec.Findings = append(rec.Findings, strings.TrimSpace(fmt.Sprintf("%s %s:%d %s", f.Rule, f.Path, f.Line, f.What)))
+	}
+	for _, row := range cited {
+		if row.trace.Entry == st.Contract.Target.Entry {
+			rec.Share += row.share
+		}
+		if d := row.tables.Tables.SHA256; !slices.Contains(rec.Evidence, d) {
+			rec.Evidence = append(rec.Evidence, d)
+		}
+	}
+	rec.Share = min(rec.Share, 0.999)
+	rec.Ceiling = 1/(1-rec.Share) - 1
+	if r.PredictedGain > rec.Ceiling {
+		rec.Findings = append(rec.Findings, fmt.Sprintf("patch.predicted the predicted gain of %.1f %% is above the evidence's ceiling of %.1f %% of stage step time", 100*r.PredictedGain, 100*rec.Ceiling))
+	}
+	err = c.record(ctx, func(s *State) ([]chain.Pending, error) {
+		if s.proposalOf(digest) != nil {
+			return nil, nil
+		}
+		rec.ID = fmt.Sprintf("patch-%d", len(s.Proposals)+1)
+		rec.Branch = fmt.Sprintf("sotaloop/%s/%s", c.id, rec.ID)
+		if rec.Diff, err = c.ledger.Put("patches/"+rec.ID+".diff", strings.NewReader(string(p.Diff))); err != nil {
+			return nil, err
+		}
+		if rec.Given, err = c.ledger.Put("patches/"+rec.ID+".given.diff", strings.NewReader(r.Diff)); err != nil {
+			return nil, err
+		}
+		e, err := entry(kindProposed, rec)
+		return []chain.Pending{e}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	now, err := c.state()
+	if err != nil {
+		return nil, err
+	}
+	return now.proposalOf(digest), nil
+}
+
+// proposalAnswer gives a proposal with the job that waits for the human.
+func (c *campaign) proposalAnswer(ctx context.Context, st *State, p *ProposalState) (Proposal, error) {
+	j, err := c.ensureJob(ctx, "propose_patch", proposalArgs{Proposal: p.ID})
+	if err != nil {
+		return Proposal{}, err
+	}
+	diff, err := c.ledger.ReadAll(p.Diff)
+	if err != nil {
+		return Proposal{}, err
+	}
+	out := Proposal{Proposal: p.ID, Digest: p.Digest, BaseCommit: p.BaseCommit, ResultTree: p.ResultTree, Diff: string(diff), Findings: p.Findings, Approve: c.approveCommand(p.ID)}
+	out.Evidence = append(append([]string{}, p.Rows...), stored(p.Diff))
+	out.Warnings = append(out.Warnings, st.marks()...)
+	out.State, out.Job = StateRunning, j.Job
+	out.Next = []fault.Next{{Tool: "wait_job", Why: "the job ends when the engineer has decided; they run: " + out.Approve}}
+	if j.End != nil {
+		out.State, out.Next = StateDone, []fault.Next{{Tool: "apply_patch_branch", Why: "the proposal is " + p.State()}}
+	}
+	return out, nil
+}
+
+func (c *campaign) approveCommand(proposal string) string {
+	return fmt.Sprintf(c.loop.opt.ApproveCommand, c.id, proposal)
+}
+
+// awaitHuman is the job: it ends when a decision that verifies is in the ledger.
+func (c *campaign) awaitHuman(ctx context.Context, j JobStarted, p *jobs.Progress) error {
+	args, err := decodeArgs[proposalArgs](j)
+	if err != nil {
+		return err
+	}
+	for {
+		st, err := c.state()
+		if err != nil {
+			return err
+		}
+		prop := st.Proposal(args.Proposal)
+		if prop == nil {
+			return fault.New(fault.NotFound, "no proposal %q", args.Proposal)
+		}
+		switch prop.decision() {
+		case "approve":
+			return nil
+		case "reject":
+			a := prop.Approvals[len(prop.Approvals)-1]
+			return fault.New(fault.Denied, "%s was rejected: %s", prop.ID, a.Reason).ByRule("patch.approved").
+				Hint("answer the reason with another proposal, or report").Then("propose_patch", "a new proposal").Then("write_report", "end here")
+		}
+		p.Set(0, "waiting for a human: "+c.approveCommand(prop.ID))
+		if err := pause(ctx, humanPoll); err != nil {
+			return err
+		}
+	}
+}

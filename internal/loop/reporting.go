@@ -1,0 +1,130 @@
+package loop
+
+import (
+	"bytes"
+	"context"
+	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/jobs"
+	"github.com/sotaloop/sotaloop/internal/ledger"
+	"github.com/sotaloop/sotaloop/internal/rules"
+	"github.com/sotaloop/sotaloop/internal/trace"
+)
+
+// ReportInput is everything a report is made of; its numbers come from the ledger.
+type ReportInput struct {
+	Campaign string
+	RunDir   string
+	State    *State
+	Tables   map[string]*trace.Analysis // by trace
+	Read     func(ledger.Artifact) ([]byte, error)
+	Claim    string
+	Version  string
+	Levels   []string // what the evidence is labelled with
+}
+
+// WriteReport renders final_report.md and its companions and records them.
+func (l *Loop) WriteReport(ctx context.Context, campaignID string) (Report, error) {
+	c, st, err := l.open(campaignID)
+	if err != nil {
+		return Report{}, err
+	}
+	reason := ""
+	for _, j := range st.Jobs {
+		if j.End != nil && j.End.State == "failed" {
+			reason = parseError(j.End.Error).Message
+		}
+	}
+	if v := rules.Check(rules.AtReport, &rules.Facts{Contract: st.Contract, Rows: len(st.Points), Reason: reason}); v != nil {
+		return Report{}, c.refuse(ctx, "write_report", v)
+	}
+	if err := c.project(); err != nil {
+		return Report{}, err
+	}
+	in := ReportInput{Campaign: c.id, RunDir: c.ledger.Dir(), State: st, Tables: map[string]*trace.Analysis{}, Read: c.ledger.ReadAll, Claim: st.claim(), Version: l.opt.Version, Levels: st.levels()}
+	for _, t := range st.Traces {
+		if _, ok := st.Analyses[t.ID]; !ok {
+			if err := c.analyzeQuietly(ctx, t.ID); err != nil {
+				return Report{}, err
+			}
+		}
+	}
+	if in.State, err = c.state(); err != nil {
+		return Report{}, err
+	}
+	for id := range in.State.Analyses {
+		if in.Tables[id], err = c.analysis(in.State, id); err != nil {
+			return Report{}, err
+		}
+	}
+	files, err := l.opt.Report(in)
+	if err != nil {
+		return Report{}, err
+	}
+	rec := ReportWritten{Verdict: st.Verdict(), Claim: in.Claim}
+	for _, name := range sortedKeys(files) {
+		art, err := c.ledger.Put(name, bytes.NewReader([]byte(l.opt.Redact.String(string(files[name])))))
+		if err != nil {
+			return Report{}, err
+		}
+		switch name {
+		case "final_report.md":
+			rec.Report = art
+		case "manifest.txt":
+			rec.Manifest = art
+		}
+	}
+	var talk bytes.Buffer
+	if l.opt.Transcript != nil {
+		if err := l.opt.Transcript(c.id, &talk); err != nil {
+			return Report{}, err
+		}
+	}
+	if rec.Transcript, err = c.ledger.Put("transcript.jsonl", &talk); err != nil {
+		return Report{}, err
+	}
+	if err := c.put(ctx, kindReport, rec); err != nil {
+		return Report{}, err
+	}
+	if st, err = c.state(); err != nil {
+		return Report{}, err
+	}
+	return Report{Answer: Answer{State: StateDone, Next: st.Allowed(), Evidence: []string{stored(rec.Report)}, Warnings: st.marks()},
+		Report: c.ledger.Path("final_report.md"), Verdict: rec.Verdict, Claim: rec.Claim}, nil
+}
+
+// analyzeQuietly makes a trace's tables for the report.
+func (c *campaign) analyzeQuietly(ctx context.Context, id string) error {
+	return c.analyze(ctx, id, jobs.Discard())
+}
+
+// claim is the one sentence a report may make.
+func (s *State) claim() string {
+	switch {
+	case s.Contract.Host.Simulated:
+		return "none: every figure comes from a simulated host"
+	case s.Contract.Host.Device == "cpu":
+		return "none about GPUs: measured on a CPU host"
+	case s.Contract.Study == contract.StudyLook:
+		return "none: a look gives no verdict"
+	case s.Verdict() == "none":
+		return "none: nothing was decided"
+	case s.CanClaimSOTA() && (s.Verdict() == "win" || s.Verdict() == "equivalent"):
+		return "best observed, reproducible performance under the recorded model, workload, hardware, framework commits, precision and SLA"
+	}
+	return "verdict " + s.Verdict() + " under the recorded model, workload, hardware, framework commits, precision and SLA; no claim of being the best observed"
+}
+
+// levels labels the evidence: what a reader may rely on.
+func (s *State) levels() []string {
+	out := []string{"consistent (whoever can write this directory could have made another)", "unwitnessed"}
+	for _, p := range s.Proposals {
+		for _, a := range p.Approvals {
+			if a.Decision == "approve" {
+				out = append(out, strings.Join([]string{"approval of", p.ID, a.Level}, " "))
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,180 @@
+package loop
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/bench"
+	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/framework"
+	"github.com/sotaloop/sotaloop/internal/worker"
+)
+
+// clientName labels rows of our own load generator.
+const clientName = "sotaloop"
+
+// baseRow fills what is known of a point before it is measured: all of it facts of contract, help and plan.
+func baseRow(s *State, l *launchSoFar, p worker.Point) compare.Row {
+	c, block := s.Contract, l.spec.Block
+	help := s.Help[baseEntry(l.spec.Entry)]
+	row := compare.Row{
+		Framework: l.spec.Framework, FrameworkVersion: help.Version.Version, FrameworkCommit: help.Version.Commit,
+		Side: l.spec.Entry, CandidateID: l.spec.Candidate, Model: c.Model.ID, Phase: rowPhase(l.spec.Phase), LaunchID: l.spec.ID,
+		Client: clientName, Simulated: c.Host.Simulated, ContractDigest: s.Digest, WeightsRevision: c.Model.Identity, TokenizerHash: c.Model.Tokenizer,
+		Precision: c.Precision, Quantization: &c.Quantization,
+		Hardware:         hardware(c),
+		Workload:         workload(c, p.Spec),
+		SLA:              compare.SLA{Limits: c.SLA},
+		ServerCommand:    commandLine(l.spec),
+		BenchmarkCommand: "sotaloop worker, point " + p.ID + " of plan " + l.spec.ID,
+		Artifacts:        compare.Artifacts{ServerHelp: help.Text.Name},
+		Metrics:          compare.Metrics{},
+		Memory:           &compare.Memory{KVCacheDtype: c.KVDtype},
+	}
+	if row.Phase == compare.PhaseBlock || row.Phase == compare.PhaseRevalidate {
+		row.Block = &block
+	}
+	if cand, ok := s.Candidate(baseCandidate(l.spec.Candidate)); ok {
+		row.ValidatedCLIFlags.Server = sortedKeys(cand.Flags)
+	}
+	return row
+}
+
+func hardware(c *contract.Contract) compare.Hardware {
+	n, mem := c.GPUCount(), c.Host.GPUMemory
+	return compare.Hardware{
+		GPUModel: c.Host.GPUModel, GPUCount: &n, VisibleDevices: joinInts(c.Host.GPUs), GPUMemoryMiB: &mem, Driver: c.Host.Driver,
+		BootID: c.Host.BootID, Host: c.Host.Name,
+	}
+}
+
+func workload(c *contract.Contract, spec bench.Spec) compare.Workload {
+	s := spec.Scenario
+	return compare.Workload{
+		Kind: s.Kind, Scenario: s.Name, DatasetPath: s.Dataset, Endpoint: c.Endpoint, Arrival: s.Arrival,
+		InputLen: &s.InputLen, OutputLen: &s.OutputLen, InputLenP50: &s.InputLen, InputLenP95: &s.InputLen, OutputLenP50: &s.OutputLen, OutputLenP95: &s.OutputLen,
+		NumPrompts: &s.NumPrompts, RequestRate: s.RequestRate, MaxConcurrency: s.MaxConcurrency, Temperature: &s.Temperature,
+		IgnoreEOS: &s.IgnoreEOS, Stream: &s.Stream, DrawDigest: fmt.Sprintf("seed-%016x", spec.Seed),
+	}
+}
+
+// measuredRow turns a point's event into its row; sla.passed is computed here, never taken from the host.
+func measuredRow(s *State, l *launchSoFar, p worker.Point, e worker.Event) compare.Row {
+	row := baseRow(s, l, p)
+	row.Status = compare.StatusOK
+	if m := e.Measured; m != nil {
+		row.Status, row.FailureReason = compare.Status(m.Status), m.Reason
+		started := m.StartedAt
+		warm := m.Counts.Warmup
+		row.StartedAt, row.WarmupRequests = &started, &warm
+		row.Metrics = metrics(m.Metrics)
+		row.Audit = audit(m, e.Quiet)
+	}
+	if e.Quiet != nil && e.Quiet.PeakGPUMiB > 0 {
+		row.Metrics["peak_gpu_mem_mib"] = e.Quiet.PeakGPUMiB
+	}
+	if e.Failure != nil {
+		row.Status, row.FailureReason = statusOf(e.Failure.Class), e.Failure.Reason
+	}
+	if e.Cache != "" {
+		on := e.Cache != "flushed"
+		row.Cache = &compare.Cache{PrefixCacheEnabled: &on}
+	}
+	row.Interference = row.Audit != nil && row.Audit.Untrusted
+	judge(&row)
+	return row
+}
+
+// failedRow is the row of a point that was never measured.
+func failedRow(s *State, l *launchSoFar, p worker.Point, f *worker.Failure) compare.Row {
+	row := baseRow(s, l, p)
+	row.Status, row.FailureReason = statusOf(f.Class), f.Reason
+	if row.FailureReason == "" {
+		row.FailureReason = string(f.Class)
+	}
+	judge(&row)
+	return row
+}
+
+// judge recomputes sla.passed from the row's own metrics.
+func judge(row *compare.Row) {
+	passed, _ := row.SLA.Limits.Judge(row.Metrics.Get)
+	passed = passed && row.Status == compare.StatusOK && (row.Audit == nil || !row.Audit.Overloaded)
+	row.SLA.Passed = &passed
+}
+
+func statusOf(class framework.FailureClass) compare.Status {
+	switch class {
+	case framework.FailOOM:
+		return compare.StatusOOM
+	case framework.FailStalled, framework.FailDeadline:
+		return compare.StatusTimeout
+	case framework.FailCanceled:
+		return compare.StatusSkipped
+	}
+	return compare.StatusFailed
+}
+
+func metrics(m bench.Metrics) compare.Metrics {
+	out := compare.Metrics{}
+	for name, v := range m {
+		if v != nil {
+			out[name] = *v
+		}
+	}
+	return out
+}
+
+// Limits of a quiet host; beyond them a point is untrusted.
+const (
+	maxForeignCPU = 0.25 // CPU time outside the campaign ÷ the host's capacity
+)
+
+func audit(m *bench.Point, q *worker.Quiet) *compare.Audit {
+	a := &compare.Audit{
+		ClientLimited: m.Audit.ClientLimited, Unsettled: !m.Settling.Settled, Overloaded: m.Overloaded, Reasons: append([]string{}, m.Audit.Reasons...),
+		LateSendP99MS: m.Audit.LateSendP99MS, LoopLagP99MS: m.Audit.LoopLagP99MS, GCPauseMaxMS: m.Audit.GCPauseMaxMS,
+		StealShare: m.Audit.Steal, ClientCPU: m.Audit.CPUShare,
+	}
+	if q == nil {
+		return a
+	}
+	if len(q.ForeignGPU) > 0 {
+		a.Untrusted = true
+		a.Reasons = append(a.Reasons, "foreign processes on our GPUs: "+strings.Join(q.ForeignGPU, ", "))
+	}
+	if q.ForeignCPUShare > maxForeignCPU {
+		a.Reasons = append(a.Reasons, fmt.Sprintf("foreign CPU load %.0f %% of the host", 100*q.ForeignCPUShare))
+	}
+	return a
+}
+
+func rowPhase(phase string) compare.Phase { return compare.Phase(phase) }
+
+// baseEntry gives the engine entry of a side that carries a patch or is a tuning study's incumbent.
+func baseEntry(entry string) string {
+	base, _, _ := strings.Cut(entry, patchSuffix)
+	return strings.TrimSuffix(base, incumbentSuffix)
+}
+
+// baseCandidate gives the candidate that a patch was laid over.
+
+func baseCandidate(id string) string {
+	base, _, _ := strings.Cut(id, patchSuffix)
+	return base
+}
+
+// patchSuffix joins an entry or candidate and the patch laid over it.
+const patchSuffix = "+"
+
+// incumbentSuffix marks the comparison side of a tuning study: the same engine entry under a given command.
+const incumbentSuffix = "@incumbent"
+
+func joinInts(ns []int) string {
+	parts := make([]string, 0, len(ns))
+	for _, n := range ns {
+		parts = append(parts, fmt.Sprint(n))
+	}
+	return strings.Join(parts, ",")
+}

@@ -1,0 +1,379 @@
+package loop
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/framework"
+	"github.com/sotaloop/sotaloop/internal/jobs"
+	"github.com/sotaloop/sotaloop/internal/rules"
+	"github.com/sotaloop/sotaloop/internal/search"
+	"github.com/sotaloop/sotaloop/internal/worker"
+)
+
+// searchArgs are a search job's arguments.
+type searchArgs struct {
+	Entry    string           `json:"entry"`
+	Base     map[string]any   `json:"base"`
+	Space    map[string][]any `json:"space"`
+	Strategy string           `json:"strategy"`
+}
+
+// Search finds one side's best deployment within the budget that every side gets. A side is searched once a campaign.
+func (l *Loop) Search(ctx context.Context, r SearchRequest) (Search, error) {
+	c, st, err := l.open(r.Campaign)
+	if err != nil {
+		return Search{}, err
+	}
+	side, err := sideOf(st.Contract, r.Framework)
+	if err != nil {
+		return Search{}, err
+	}
+	if r.Strategy == "" {
+		r.Strategy = string(search.Auto)
+	}
+	if !slices.Contains(strategies(), r.Strategy) {
+		return Search{}, fault.New(fault.InvalidInput, "unknown strategy %q", r.Strategy).At("strategy", r.Strategy, strategies()...)
+	}
+	args := searchArgs{Entry: side.Entry, Base: flagNames(r.BaseFlags), Space: flagNames(r.Space), Strategy: r.Strategy}
+	if done, ok := st.Searches[side.Entry]; ok && c.openJob(st, "search_deployments", args) == nil {
+		answer, err := c.searchAnswer(Answer{State: StateDone, Next: st.Allowed()}, side.Entry)
+		answer.Warnings = append(answer.Warnings, fmt.Sprintf("%s was searched already with %d launches, its whole budget; this is that result, and the arguments of this call were not used", side.Entry, done.Launches))
+		return answer, err
+	}
+	if err := c.checkSearch(ctx, st, side, args); err != nil {
+		return Search{}, err
+	}
+	j, err := c.ensureJob(ctx, "search_deployments", args)
+	if err != nil {
+		return Search{}, err
+	}
+	answer, err := c.jobAnswer(j)
+	if err != nil {
+		return Search{}, err
+	}
+	return c.searchAnswer(answer, side.Entry)
+}
+
+// flagNames drops leading dashes and turns underscores of our own making into the engines' dashes later; keys stay as
+// the help spells them without dashes in front.
+func flagNames[V any](m map[string]V) map[string]V {
+	out := map[string]V{}
+	for k, v := range m {
+		out[strings.TrimLeft(k, "-")] = v
+	}
+	return out
+}
+
+func strategies() []string {
+	var out []string
+	for _, s := range search.Strategies {
+		out = append(out, string(s))
+	}
+	return out
+}
+
+// checkSearch gathers the facts and asks the rules.
+func (c *campaign) checkSearch(ctx context.Context, st *State, side contract.Side, args searchArgs) error {
+	help, err := c.help(st, side.Entry)
+	if err != nil {
+		return err
+	}
+	fw, err := framework.Of(side.Framework)
+	if err != nil {
+		return err
+	}
+	f := &rules.Facts{Contract: st.Contract, Search: &rules.SearchFacts{Side: side, Captured: help != nil}}
+	if help != nil {
+		f.Search.Flags = c.flagUses(fw, help, side, args)
+	}
+	if v := rules.Check(rules.AtSearch, f); v != nil {
+		return c.refuse(ctx, "search_deployments", v)
+	}
+	return nil
+}
+
+// flagUses describes every flag of a base command and a space with all its values.
+func (c *campaign) flagUses(fw framework.Framework, help *framework.Help, side contract.Side, args searchArgs) []rules.FlagUse {
+	values := map[string][]any{}
+	for name, v := range args.Base {
+		values[name] = append(values[name], v)
+	}
+	for name, vs := range args.Space {
+		values[name] = append(values[name], vs...)
+	}
+	var out []rules.FlagUse
+	for _, name := range sortedKeys(values) {
+		use := rules.FlagUse{Name: name, Values: values[name], Role: fw.Role(name)}
+		flag, ok := help.Find(name)
+		if use.Known = ok; !ok {
+			use.Nearest = help.Nearest(name, 3)
+			out = append(out, use)
+			continue
+		}
+		use.Class, use.Choices = fw.Class(flag), flag.Choices
+		use.Allowed = slices.Contains(c.loop.opt.Policy.Flags[string(side.Framework)], name)
+		for _, v := range use.Values {
+			if err := flag.Accepts(v); err != nil {
+				use.Problem, use.Value = err.Error(), fmt.Sprint(v)
+				break
+			}
+		}
+		out = append(out, use)
+	}
+	return out
+}
+
+// runSearch is the job: launch after launch until the strategy or the budget ends it. Every candidate stays.
+func (c *campaign) runSearch(ctx context.Context, j JobStarted, p *jobs.Progress) error {
+	args, err := decodeArgs[searchArgs](j)
+	if err != nil {
+		return err
+	}
+	st, err := c.state()
+	if err != nil {
+		return err
+	}
+	budget := search.Budget{Launches: st.Contract.Budget.Launches, Seed: st.Contract.Seed}
+	space := search.NewSpace(args.Base, args.Space)
+	for {
+		trials := c.trials(st, args.Entry)
+		next := search.Next(trials, space, budget, search.Strategy(args.Strategy))
+		if next.Done {
+			return c.endSearch(ctx, st, args, next.Why, next.Coverage, "")
+		}
+		p.Set(float64(len(trials))/float64(budget.Launches), fmt.Sprintf("%s: launch %d of at most %d (%s)", args.Entry, len(trials)+1, budget.Launches, next.Why))
+		if err := c.tryCandidate(ctx, j, args, len(trials), next.Candidate, p); err != nil {
+			return err
+		}
+		if st, err = c.state(); err != nil {
+			return err
+		}
+		if why := preflightFailure(st, args.Entry); why != "" {
+			return c.endSearch(ctx, st, args, "candidate 0 does not serve the model", next.Coverage, why)
+		}
+	}
+}
+
+// tryCandidate records a candidate and runs its launch; candidate 0's launch begins with the preflight requests.
+func (c *campaign) tryCandidate(ctx context.Context, j JobStarted, args searchArgs, n int, cand search.Candidate, p *jobs.Progress) error {
+	st, err := c.state()
+	if err != nil {
+		return err
+	}
+	flags := maps.Clone(args.Base)
+	for k, v := range cand.Flags {
+		flags[k] = v
+		if v == nil {
+			delete(flags, k)
+		}
+	}
+	added := CandidateAdded{ID: fmt.Sprintf("%s-%02d", args.Entry, n), Entry: args.Entry, Index: n, Flags: flags, Knobs: cand.Flags, Why: cand.Why}
+	if err := c.once(ctx, kindCandidate, added.ID, added); err != nil {
+		return err
+	}
+	_, host, err := c.loop.host(st.Contract.Host.Name)
+	if err != nil {
+		return err
+	}
+	load := points(st.Contract, string(compare.PhaseSearch), 0)
+	if n == 0 {
+		load = append([]worker.Point{preflightPoint(st.Contract)}, load...)
+	}
+	l, err := c.launch(st, host, launchSpec{id: added.ID + ".search", candidate: added, phase: string(compare.PhaseSearch), points: load})
+	if err != nil {
+		return err
+	}
+	budget := float64(st.Contract.Budget.Launches)
+	launches := []worker.Launch{l}
+	return c.execute(ctx, step{
+		job: args.Entry, name: "search/" + added.ID, plan: c.plan(st, host, launches),
+		use: uses(launches, map[string]string{usePreflight: usePreflight}), from: float64(n) / budget, to: float64(n+1) / budget,
+	}, p)
+}
+
+// trials gives what a side's search has tried, in order.
+func (c *campaign) trials(st *State, entry string) []search.Trial {
+	var out []search.Trial
+	for _, cand := range st.Candidates {
+		if cand.Entry != entry {
+			continue
+		}
+		status, _ := st.candidateStatus(cand.ID)
+		if status == "" {
+			continue // recorded, its launch has not ended
+		}
+		t := search.Trial{Flags: cand.Knobs, Status: status}
+		if score, ok := trialScore(st.Contract, searchRows(st, cand.ID)); ok {
+			t.Score, t.Probes = &score, []float64{score}
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// searchRows are a candidate's rows of the search.
+func searchRows(st *State, candidate string) []compare.Row {
+	var out []compare.Row
+	for _, r := range st.Rows(compare.PhaseSearch, useMain) {
+		if r.CandidateID == candidate {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// candidateStatus sums a candidate's search launch up: "" = not ended, ok, or how it failed with the reason.
+func (s *State) candidateStatus(id string) (status, reason string) {
+	for _, l := range s.Launches {
+		if l.Candidate != id || l.Phase != string(compare.PhaseSearch) {
+			continue
+		}
+		if l.State == "ok" {
+			status, reason = "ok", ""
+		} else if l.Failure != nil {
+			status, reason = string(statusOf(l.Failure.Class)), l.Failure.Reason
+		}
+		for _, r := range searchRows(s, id) {
+			if status == "ok" && r.Status != compare.StatusOK {
+				status, reason = string(r.Status), r.FailureReason
+			}
+		}
+	}
+	return status, reason
+}
+
+// preflightFailure says why candidate 0 shows that the framework cannot serve the model here; an OOM is a candidate's
+// failure, not the framework's.
+func preflightFailure(st *State, entry string) string {
+	status, reason := st.candidateStatus(entry + "-00")
+	if status == "" || status == "ok" || status == string(compare.StatusOOM) {
+		return ""
+	}
+	return short(reason, 300)
+}
+
+// endSearch records effort, coverage and the best candidate of each scenario.
+func (c *campaign) endSearch(ctx context.Context, st *State, args searchArgs, why string, cov search.Coverage, failed string) error {
+	end := SearchEnded{Entry: args.Entry, Strategy: args.Strategy, Knobs: len(args.Space), Tried: cov.Tried, Listed: cov.Listed, Why: why, Failed: failed,
+		Best: map[string]string{}, Scores: map[string]float64{}}
+	for _, l := range st.Launches {
+		if l.Entry == args.Entry && l.Phase == string(compare.PhaseSearch) {
+			end.Launches++
+			end.GPUHours += l.SecondsS / 3600 * float64(st.Contract.GPUCount())
+		}
+	}
+	for _, cand := range st.Candidates {
+		if cand.Entry != args.Entry {
+			continue
+		}
+		if score, ok := trialScore(st.Contract, searchRows(st, cand.ID)); ok {
+			end.Scores[cand.ID] = score
+		}
+	}
+	for _, s := range st.Contract.Scenarios {
+		if best := bestOf(st, args.Entry, s); best != "" {
+			end.Best[s.Name] = best
+		}
+	}
+	return c.put(ctx, kindSearch, end)
+}
+
+// bestOf is the candidate with the best row of a scenario, SLA first.
+func bestOf(st *State, entry string, s contract.Scenario) string {
+	best, score := "", 0.0
+	for _, cand := range st.Candidates {
+		if cand.Entry != entry {
+			continue
+		}
+		one := *st.Contract
+		one.Scenarios = []contract.Scenario{s}
+		if v, ok := trialScore(&one, searchRows(st, cand.ID)); ok && (best == "" || v > score) {
+			best, score = cand.ID, v
+		}
+	}
+	return best
+}
+
+// searchAnswer lists every candidate, failed ones with their reasons.
+func (c *campaign) searchAnswer(a Answer, entry string) (Search, error) {
+	st, err := c.state()
+	if err != nil {
+		return Search{}, err
+	}
+	out := Search{Answer: a, Candidates: []map[string]any{}, Effort: map[string]any{}}
+	for _, cand := range st.Candidates {
+		if cand.Entry == entry {
+			out.Candidates = append(out.Candidates, candidateLine(st, cand))
+		}
+	}
+	end, ok := st.Searches[entry]
+	if !ok {
+		return out, nil
+	}
+	for _, s := range st.Contract.Scenarios {
+		out.Best = end.Best[s.Name]
+	}
+	out.Effort = map[string]any{"launches": end.Launches, "gpu_hours": end.GPUHours, "knobs": end.Knobs, "values_tried": end.Tried, "values_listed": end.Listed, "ended": end.Why, "best": end.Best}
+	if end.Failed != "" {
+		return out, fault.New(fault.FrameworkFailed, "%s does not serve this model here: %s", entry, end.Failed).
+			Hint("the failure is recorded and counts as an exhausted search; write_report says so, or open a campaign without this side").
+			Then("write_report", "reports what was found")
+	}
+	if end.Best == nil || out.Best == "" {
+		out.Warnings = append(out.Warnings, "no candidate worked: all are kept with their reasons")
+	}
+	return out, nil
+}
+
+// candidateLine is one candidate as answers show it.
+func candidateLine(st *State, cand CandidateAdded) map[string]any {
+	line := map[string]any{"candidate": cand.ID, "flags": cand.Flags, "why": cand.Why}
+	status, reason := st.candidateStatus(cand.ID)
+	if status == "" {
+		status = "running"
+	}
+	line["status"] = status
+	if reason != "" {
+		line["reason"] = short(reason, 200)
+	}
+	for _, r := range searchRows(st, cand.ID) {
+		if v, ok := r.Metrics.Get(primaryOf(st.Contract, r.Workload.Scenario)); ok {
+			line[r.Workload.Scenario] = map[string]any{primaryOf(st.Contract, r.Workload.Scenario): round(v), "sla_passed": r.SLA.Passed}
+		}
+	}
+	return line
+}
+
+func primaryOf(c *contract.Contract, scenario string) string {
+	s, _ := c.Scenario(scenario)
+	return s.Primary
+}
+
+// round keeps four significant digits in answers; the ledger keeps all.
+func round(v float64) float64 {
+	out, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
+	if err != nil {
+		return v
+	}
+	return out
+}
+
+// asMap renders a struct for answers whose rows stay objects.
+func asMap(v any) map[string]any {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return map[string]any{}
+	}
+	out := map[string]any{}
+	_ = json.Unmarshal(raw, &out)
+	return out
+}
