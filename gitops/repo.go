@@ -17,7 +17,8 @@ import (
 )
 
 // Repo is a git repository opened for reading objects and for creating branches. It is safe for concurrent use,
-// keeps no file open, and needs no closing.
+// keeps no file open, and needs no closing. What it proposed stays in its memory for as long as it lives: open one for
+// each piece of work, and propose again after a restart.
 type Repo struct {
 	layout  layout
 	objects *objects
