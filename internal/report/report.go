@@ -1,0 +1,185 @@
+// Package report renders what a campaign found: final_report.md and manifest.txt. It owns no number: every figure is
+// read from the campaign's state, and a part without evidence says so.
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/loop"
+)
+
+// Render gives the report's files by name.
+func Render(in loop.ReportInput) (map[string][]byte, error) {
+	var b bytes.Buffer
+	w := &writer{b: &b, in: in, st: in.State}
+	w.headline()
+	w.setup()
+	w.commands()
+	w.comparison()
+	w.tables()
+	w.effort()
+	w.gap()
+	w.patch()
+	w.revalidation()
+	w.refusals()
+	w.formulas()
+	w.caveats()
+	return map[string][]byte{"final_report.md": b.Bytes(), "manifest.txt": manifest(in)}, nil
+}
+
+// writer appends parts to the report.
+type writer struct {
+	b  *bytes.Buffer
+	in loop.ReportInput
+	st *loop.State
+}
+
+func (w *writer) line(format string, args ...any) { fmt.Fprintf(w.b, format+"\n", args...) }
+
+func (w *writer) head(title string) { w.line("\n## %s\n", title) }
+
+// headline says the verdict, the claim and the levels before anything else.
+func (w *writer) headline() {
+	c := w.st.Contract
+	w.line("# %s: %s on %s\n", w.in.Campaign, c.Model.ID, c.Host.GPUModel)
+	if c.Host.Simulated {
+		w.line("> **SIMULATED.** Every figure below comes from a simulated host and supports no claim.\n")
+	}
+	w.line("- Verdict: **%s** (%s against %s)", w.st.Verdict(), c.Target.Entry, entries(c.Against))
+	w.line("- Claim: %s", w.in.Claim)
+	w.line("- Evidence: %s", strings.Join(w.in.Levels, "; "))
+	if p := lastRevalidated(w.st); p != nil {
+		r := p.Reval
+		w.line("- Patch %s: predicted %s, measured %s %s, verdict %s, outputs %s", p.ID, percent(r.Predicted), measured(r.Measured), interval(r.Interval), r.Verdict, r.Outputs)
+	}
+	w.line("- Artifacts: this directory; contract %s; ledger head %s at entry %d", w.st.Digest[:16], w.st.Head[:16], w.st.Entries)
+}
+
+// setup is model, hardware, versions, workload and SLA.
+func (w *writer) setup() {
+	c := w.st.Contract
+	w.head("Setup")
+	w.line("| | |\n|---|---|")
+	row := func(k, v string) {
+		if v != "" {
+			w.line("| %s | %s |", k, cell(v))
+		}
+	}
+	row("Model", c.Model.ID+" ("+c.Model.Path+")")
+	row("Weights identity", c.Model.Identity)
+	row("Precision, quantization, KV dtype", fmt.Sprintf("%s, %s, %s", c.Precision, or(c.Quantization, "none"), c.KVDtype))
+	row("Speculation", or(c.Speculation, "off on every side"))
+	row("Host", fmt.Sprintf("%s, %d × %s, GPUs %v, driver %s", c.Host.Name, c.GPUCount(), c.Host.GPUModel, c.Host.GPUs, c.Host.Driver))
+	row("Study", string(c.Study))
+	row("Endpoint", c.Endpoint)
+	row("Noise threshold δ", percent(c.Delta))
+	row("Blocks", fmt.Sprintf("looks at %v, %d comparisons share an error rate of 5 %%", c.Blocks.Looks, c.Blocks.Comparisons))
+	row("SLA", slaText(c.SLA))
+	for _, s := range c.Sides() {
+		if h, ok := w.st.Help[strings.TrimSuffix(s.Entry, "@incumbent")]; ok {
+			row("Version of "+s.Entry, strings.TrimSpace(h.Version.Version+" "+h.Version.Commit))
+		}
+	}
+	for _, s := range c.Scenarios {
+		row("Scenario "+s.Name, scenarioText(s))
+	}
+	if len(c.Assumed) > 0 {
+		w.line("\nAssumed where nothing was said: %s.", strings.Join(c.Assumed, "; "))
+	}
+}
+
+// commands are the exact launch commands of the measured candidates.
+func (w *writer) commands() {
+	w.head("Commands of the measured candidates")
+	seen := map[string]bool{}
+	for _, l := range w.st.Launches {
+		if l.Phase == "search" || l.Phase == "profile" || seen[l.Candidate] {
+			continue
+		}
+		seen[l.Candidate] = true
+		w.line("**%s**\n\n```\n%s\n```\n", l.Candidate, l.Command)
+	}
+	if len(seen) == 0 {
+		w.line("No candidate reached the blocks.")
+	}
+	w.line("Load was driven by sotaloop's own client from the host's loopback, one client for every side; `{port}` and `{run_dir}` stand for what the worker chose.")
+}
+
+// comparison is the verdicts before the patch, and after it.
+func (w *writer) comparison() {
+	w.head("Comparison")
+	any := false
+	for _, phase := range []struct{ name, title string }{{"block", "Before the patch"}, {"revalidate", "After the patch"}} {
+		for _, v := range w.st.Verdicts {
+			if v.Phase != phase.name {
+				continue
+			}
+			any = true
+			w.line("**%s, %s, at %d blocks** (method %s, error rate %.4g)\n", phase.title, family(v.Family), v.Look, v.Result.Method, v.Result.Alpha)
+			w.line("| Scenario | Metric | Candidate | Against | Verdict | Ratio | Interval | MDE | Reason |\n|---|---|---|---|---|---|---|---|---|")
+			for _, x := range v.Result.Verdicts {
+				w.line("| %s | %s | %s | %s | **%s** | %s | %s | %s | %s |", x.Scenario, x.Metric, x.Candidate, x.Against, x.Verdict, ratio(x.Ratio), pair(x.Interval), gainText(x.MDE), cell(x.Reason))
+			}
+			for _, r := range v.Result.Refused {
+				w.line("\n- not compared: %s %s (%s: %s against %s)", r.Rule, r.What, r.Field, r.Got, r.Want)
+			}
+			w.line("")
+		}
+	}
+	if !any {
+		w.line("No verdict was taken.")
+	}
+	w.halves()
+}
+
+// tables are the standings of the blocks' rows and everything that failed.
+func (w *writer) tables() {
+	rows := w.st.Rows(compare.PhaseBlock, "main")
+	rows = append(rows, w.st.Rows(compare.PhaseSearch, "main")...)
+	standings := compare.Rank(rows, w.st.RankTerms())
+	w.head("Best commands by framework")
+	w.b.WriteString(compare.BestByFramework(standings))
+	w.head("Cross-framework comparison")
+	w.b.WriteString(compare.CrossFramework(standings))
+	if failed := compare.FailedTable(standings); failed != "" {
+		w.head("Failed or SLA-failing candidates")
+		w.b.WriteString(failed)
+	}
+	w.metrics(rows)
+}
+
+// metrics shows SLA, throughput, goodput and latencies of every measured launch of the blocks.
+func (w *writer) metrics(rows []compare.Row) {
+	w.head("Launches of the blocks")
+	w.line("| Block | Candidate | Scenario | Status | SLA | Output tok/s | Goodput req/s | p50 TTFT ms | p50 TPOT ms | p50 ITL ms | p50 E2E ms | p95 E2E ms | p99 E2E ms | Peak GPU MiB | Audit |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	for _, r := range rows {
+		if r.Block == nil {
+			continue
+		}
+		w.line("| %d | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |", *r.Block, r.CandidateID, r.Workload.Scenario, r.Status, yes(r.SLA.Passed),
+			figure(r, "output_token_throughput"), figure(r, "goodput_rps"), figure(r, "p50_ttft_user_ms"), figure(r, "p50_tpot_ms"), figure(r, "p50_itl_ms"),
+			figure(r, "p50_e2e_user_ms"), figure(r, "p95_e2e_user_ms"), figure(r, "p99_e2e_user_ms"), figure(r, "peak_gpu_mem_mib"), auditText(r.Audit))
+	}
+}
+
+// effort is what every side's search got: equal effort or said so.
+func (w *writer) effort() {
+	w.head("Search effort")
+	w.line("| Side | Strategy | Launches | GPU-hours | Knobs | Values tried / listed | Ended because | Best |\n|---|---|---|---|---|---|---|---|")
+	for _, s := range w.st.Contract.Sides() {
+		if e, ok := w.st.Searches[s.Entry]; ok {
+			w.line("| %s | %s | %d of %d | %.4f | %d | %d / %d | %s | %s |", e.Entry, e.Strategy, e.Launches, w.st.Contract.Budget.Launches, e.GPUHours, e.Knobs, e.Tried, e.Listed, cell(e.Why), cell(fmt.Sprint(e.Best)))
+		}
+	}
+	w.line("\n**Cost**, projected before anything was spent:\n\n| Phase | Launches | Launch s | Load s | GPU-hours | Source |\n|---|---|---|---|---|---|")
+	for _, c := range w.st.Contract.Cost {
+		w.line("| %s | %d | %.1f | %.1f | %.4f | %s |", c.Phase, c.Launches, c.LaunchS, c.LoadS, c.GPUHours, c.Source)
+	}
+	for _, c := range w.st.Costs {
+		w.line("\nCorrected by the first launch (%s): ready after %.1f s, %.4f GPU-hours in all.", c.Launch, c.LaunchS, c.GPUHours)
+	}
+	w.line("\nSpent: %d launches, %.4f GPU-hours.", len(w.st.Launches), spent(w.st))
+}
