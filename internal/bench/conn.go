@@ -1,130 +1,138 @@
 package bench
 
 import (
-	"bufio"
-	"context"
-	"crypto/tls"
-	"errors"
 	"net"
-	"net/url"
-	"sync/atomic"
-	"syscall"
+	"os"
+	"sync"
 	"time"
 )
 
-// idleLimit is how long a connection that has served a request may rest before it is replaced. Python servers close
-// theirs after five seconds (uvicorn's default).
-const idleLimit = 3 * time.Second
+// transport moves one connection's bytes. A reader of its own (a poll loop or a goroutine) passes what comes in to
+// conn.input and releases the transport when input says so.
+type transport interface {
+	// write sends all of p, keeping for later what the socket does not take now.
+	write(p []byte) error
+	// shut makes the reader see the end of the connection soon. It may be called from anywhere, more than once.
+	shut()
+}
 
-// readBuffer holds a few dozen events; larger ones pass through it.
-const readBuffer = 8 << 10
-
-// conn is one HTTP/1.1 connection. The client speaks the protocol itself (over net/http's response reader), because it
-// needs the instants of the socket: stamp is when the last read returned, before anything was parsed.
+// conn is one HTTP/1.1 connection with at most one request under way. The client speaks the protocol itself because it
+// needs the instants of the socket: everything is stamped when the read returned, before anything was parsed.
 type conn struct {
-	raw    net.Conn
-	br     *bufio.Reader
-	clk    *clock
-	stamp  Offset // return of the last read
-	got    int64  // bytes read since the last request was sent
-	idle   Offset // when the last response was finished
-	served int    // requests served
-	work   chan *job
+	clk  *clock
+	link transport
+	// ended takes the end of a request, on the reader's thread; the connection is idle then, or dead.
+	ended func(c *conn, j *job, err error)
+
+	mu       sync.Mutex
+	job      *job // under way
+	response response
+	got      int64 // bytes read for it
+	deadline Offset
+	cause    error // why the connection was shut from this side
+	dead     bool
+	served   int
 }
 
-// Read reads from the socket and stamps the return.
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.raw.Read(p)
-	c.stamp = c.clk.now()
-	c.got += int64(n)
-	return n, err
+// start stamps and sends a request on an idle connection; false means that the connection is dead and nothing was
+// done. Everything else is reported through ended.
+func (c *conn) start(j *job, opt receiveOptions, timeout time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead {
+		return false
+	}
+	c.job, c.got = j, 0
+	c.response = response{line: c.response.line[:0], reception: newReception(j.rec, opt)}
+	j.rec.Outcome = OutcomeUnfinished
+	j.rec.Sent = c.clk.now()
+	c.deadline = j.rec.Sent + Offset(timeout)
+	if err := c.link.write(j.wire); err != nil {
+		c.cause = err
+		c.link.shut()
+	}
+	return true
 }
 
-// stale says whether the server may have closed the connection for resting too long.
-func (c *conn) stale() bool {
-	return c.served > 0 && time.Duration(c.clk.now()-c.idle) > idleLimit
+// input takes what a read gave: bytes, and the end of the connection as an error. false means that the connection is
+// dead and its transport to be released.
+func (c *conn) input(p []byte, end error, stamp Offset) bool {
+	c.mu.Lock()
+	if c.job == nil { // the server closed an idle connection, or speaks unasked
+		c.dead = true
+		c.mu.Unlock()
+		return false
+	}
+	c.got += int64(len(p))
+	done, err := c.response.feed(p, stamp)
+	if end != nil && !done {
+		done, err = true, c.response.eof(end, stamp)
+	}
+	if !done {
+		c.mu.Unlock()
+		return true
+	}
+	if err != nil && c.cause != nil {
+		err = c.cause
+	}
+	j := c.job
+	c.job = nil
+	c.served++
+	c.dead = end != nil || c.cause != nil || c.response.close || !inStep(err)
+	dead := c.dead
+	c.mu.Unlock()
+	c.ended(c, j, err)
+	return !dead
 }
 
-// dialer opens the connections of one point and counts them.
-type dialer struct {
-	target  Target
-	address string
-	host    string
-	tls     *tls.Config
-	clk     *clock
-	open    atomic.Int64
-	most    atomic.Int64
-	dials   atomic.Int64
-	inLoad  atomic.Int64 // dials because no idle connection was left
-	loading atomic.Bool
+// expire ends a request that is past its deadline.
+func (c *conn) expire(now Offset) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.job != nil && now >= c.deadline && c.cause == nil {
+		c.cause = os.ErrDeadlineExceeded
+		c.link.shut()
+	}
 }
 
-// newDialer prepares to connect to a validated target.
-func newDialer(target Target, clk *clock) (*dialer, error) {
-	u, err := url.Parse(target.BaseURL)
-	if err != nil {
-		return nil, err
+// abandon ends the connection and whatever is under way on it.
+func (c *conn) abandon(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.cause = cause
 	}
-	d := &dialer{target: target, address: u.Host, host: u.Host, clk: clk}
-	if u.Port() == "" {
-		port := "80"
-		if u.Scheme == "https" {
-			port = "443"
-		}
-		d.address = net.JoinHostPort(u.Hostname(), port)
-	}
-	if u.Scheme == "https" {
-		d.tls = &tls.Config{ServerName: u.Hostname(), NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
-	}
-	return d, nil
+	c.dead = c.dead || c.job == nil
+	c.link.shut()
 }
 
-// dial opens a connection.
-func (d *dialer) dial(ctx context.Context) (*conn, error) {
-	dial := d.target.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
-	}
-	raw, err := dial(ctx, "tcp", d.address)
-	if err != nil {
-		return nil, err
-	}
-	if d.tls != nil {
-		secured := tls.Client(raw, d.tls)
-		if err := secured.HandshakeContext(ctx); err != nil {
-			_ = raw.Close()
-			return nil, err
-		}
-		raw = secured
-	}
-	d.dials.Add(1)
-	open := d.open.Add(1)
-	for most := d.most.Load(); open > most && !d.most.CompareAndSwap(most, open); most = d.most.Load() {
-	}
-	c := &conn{raw: raw, clk: d.clk}
-	c.br = bufio.NewReaderSize(c, readBuffer)
-	return c, nil
+// isDead says whether the connection is of no more use.
+func (c *conn) isDead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dead
 }
 
-// close closes a connection.
-func (d *dialer) close(c *conn) {
-	d.open.Add(-1)
-	_ = c.raw.Close()
+// reader is the plain transport: a goroutine that reads. It serves TLS, foreign dialers and systems without epoll.
+type reader struct{ raw net.Conn }
+
+func (r reader) write(p []byte) error {
+	_, err := r.raw.Write(p)
+	return err
 }
 
-// socketLimit says whether an error is the client's own lack of descriptors, ports or buffers.
-func socketLimit(err error) bool {
-	for _, limit := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS} {
-		if errors.Is(err, limit) {
-			return true
-		}
-	}
-	return false
-}
+func (r reader) shut() { _ = r.raw.SetReadDeadline(time.Unix(1, 0)) }
 
-// countLoadDial counts a connection that the load had to wait for.
-func (d *dialer) countLoadDial() {
-	if d.loading.Load() {
-		d.inLoad.Add(1)
+// readBuffer holds a few dozen events; more is read in turn.
+const readBuffer = 16 << 10
+
+// readAll passes on what comes in until the connection is dead, then closes it.
+func (r reader) readAll(c *conn, released func()) {
+	buf := make([]byte, readBuffer)
+	for alive := true; alive; {
+		n, err := r.raw.Read(buf)
+		alive = c.input(buf[:n], err, c.clk.now())
 	}
+	_ = r.raw.Close()
+	released()
 }

@@ -43,16 +43,7 @@ func (r *runner) loadClosed(ctx context.Context, c int) error {
 		}
 		wave = append(wave, j)
 	}
-	r.lanes.next = func() *job {
-		if ctx.Err() != nil {
-			return nil
-		}
-		j := <-jobs
-		if j != nil {
-			r.sent.Add(1)
-		}
-		return j
-	}
+	r.lanes.next = r.follower(ctx, jobs)
 	r.offerWave(wave)
 	r.lanes.wait()
 	r.lanes.next = nil
@@ -64,10 +55,34 @@ func (r *runner) loadClosed(ctx context.Context, c int) error {
 	}
 }
 
+// follower gives a closed loop's next request: at once if one is ready, else when it is.
+func (r *runner) follower(ctx context.Context, jobs <-chan *job) func(wait bool) (*job, bool) {
+	return func(wait bool) (*job, bool) {
+		if ctx.Err() != nil {
+			return nil, false
+		}
+		var j *job
+		more := true
+		if wait {
+			j, more = <-jobs
+		} else {
+			select {
+			case j, more = <-jobs:
+			default:
+			}
+		}
+		if j != nil {
+			r.sent.Add(1)
+		}
+		return j, more
+	}
+}
+
 // offerWave opens a closed loop's slots one right after the other; each is free from the moment it is opened.
 func (r *runner) offerWave(wave []*job) {
-	for _, j := range wave {
+	for slot, j := range wave {
 		r.sent.Add(1)
+		j.rec.Slot = slot
 		j.rec.Sched = r.clk.now()
 		r.lanes.offer(j)
 	}

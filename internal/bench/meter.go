@@ -13,7 +13,7 @@ import (
 )
 
 // lagEvery is the interval of the loop-lag probe.
-const lagEvery = 10 * time.Millisecond
+const lagEvery = 20 * time.Millisecond
 
 // meter takes the audit's figures while a load runs.
 type meter struct {
@@ -24,23 +24,34 @@ type meter struct {
 	pauses  []uint64
 	stop    context.CancelFunc
 	probe   sync.WaitGroup
-	lags    []float64 // milliseconds
+
+	mu   sync.Mutex
+	lags []float64 // milliseconds
 }
 
 // cpuTicks are the machine's CPU ticks so far.
 type cpuTicks struct{ total, stolen uint64 }
 
 // newMeter starts to measure.
-func newMeter(ctx context.Context, clk *clock) *meter {
+func newMeter(ctx context.Context, clk *clock, poll *poller) *meter {
 	m := &meter{clk: clk, started: clk.now(), cpu: processCPU(), ticks: machineTicks(), pauses: gcPauses().Counts}
 	ctx, m.stop = context.WithCancel(ctx)
-	m.probeLag(ctx)
+	m.probeLag(ctx, poll)
 	return m
 }
 
-// probeLag measures what a stream's reader goes through: a thread of its own writes its clock into a pipe at fixed
-// instants, and a goroutine that waits for the pipe in the same poller as all connections compares.
-func (m *meter) probeLag(ctx context.Context) {
+// probeLag measures what a stream's reader goes through. Where a poll loop reads the connections, it watches a timer as
+// well; elsewhere a thread of its own writes its clock into a pipe, whose reader waits as those of the connections do.
+func (m *meter) probeLag(ctx context.Context, poll *poller) {
+	if poll != nil {
+		if end, err := poll.probe(m.clk, lagEvery, m.lag); err == nil {
+			m.probe.Go(func() {
+				<-ctx.Done()
+				end()
+			})
+		}
+		return
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return
@@ -63,10 +74,16 @@ func (m *meter) probeLag(ctx context.Context) {
 			if _, err := r.Read(stamp[:]); err != nil {
 				return
 			}
-			sent := Offset(binary.LittleEndian.Uint64(stamp[:])) //nolint:gosec // a bit pattern
-			m.lags = append(m.lags, float64(m.clk.now()-sent)/1e6)
+			m.lag(m.clk.now() - Offset(binary.LittleEndian.Uint64(stamp[:]))) //nolint:gosec // a bit pattern
 		}
 	})
+}
+
+// lag notes one delay.
+func (m *meter) lag(late Offset) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lags = append(m.lags, float64(late)/1e6)
 }
 
 // read ends the measurement and gives the figures.
@@ -84,6 +101,8 @@ func (m *meter) read(limits Limits, d *dialer) Audit {
 		a.Steal = ptr(float64(now.stolen-m.ticks.stolen) / float64(now.total-m.ticks.total))
 	}
 	a.GCPauseMaxMS = ptr(m.worstPause())
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if len(m.lags) > 0 {
 		slices.Sort(m.lags)
 		a.LoopLagP50MS, a.LoopLagP99MS = ptr(quantile7(m.lags, 0.5)), ptr(quantile7(m.lags, 0.99))

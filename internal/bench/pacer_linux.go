@@ -3,7 +3,9 @@ package bench
 import (
 	"context"
 	"runtime"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,23 +13,26 @@ import (
 // pacerName says what keeps the arrivals.
 const pacerName = "clock_nanosleep"
 
-// The pacer sleeps in slices, so that it notices a cancellation, and spins through the last stretch: a thread that
-// wakes from the kernel is some tens of microseconds late, and later still when it has to wait for a runtime slot.
-// (Runtime timers were tried: 1.4–1.7 ms late at p99.)
+// The pacer waits on a runtime timer until the instant is near, sleeps in the kernel until it is very near and spins
+// through the rest: runtime timers are late (tried: 1.4–1.7 ms at p99), a thread that wakes from the kernel is some tens
+// of microseconds late, and a long sleep in the kernel keeps the runtime's monitor thread busy looking after it.
 const (
-	pacerSlice = 20 * time.Millisecond
-	pacerSpin  = 80 * time.Microsecond
+	pacerNear = 4 * time.Millisecond
+	pacerSpin = 80 * time.Microsecond
 )
 
 // pacer keeps planned instants on a thread of its own.
-type pacer struct{ clk *clock }
+type pacer struct {
+	clk *clock
+	raw bool
+}
 
 // newPacer binds the calling goroutine to its thread for good (the thread ends with the goroutine) and asks the kernel
 // for exact timers on it.
 func newPacer(clk *clock) *pacer {
 	runtime.LockOSThread()
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	return &pacer{clk: clk}
+	return &pacer{clk: clk, raw: runtime.GOMAXPROCS(0) > 2}
 }
 
 // until waits for the instant and says whether it was reached before ctx ended.
@@ -39,12 +44,28 @@ func (p *pacer) until(ctx context.Context, at Offset) bool {
 			return false
 		case left <= 0:
 			return true
+		case left > pacerNear:
+			timer := time.NewTimer(left - pacerNear)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+			}
 		case left > pacerSpin:
-			wake := p.clk.base + int64(at) - int64(max(pacerSpin, left-pacerSlice))
-			ts := unix.NsecToTimespec(wake)
-			_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil) // EINTR: the loop sleeps again
+			p.sleep(at - Offset(pacerSpin))
 		}
 	}
+}
+
+// sleep waits in the kernel. Where slots of the runtime are to spare it keeps its own, since getting one back can take
+// longer than the sleep; the runtime's preemption signal ends the wait early, and the caller sleeps again.
+func (p *pacer) sleep(at Offset) {
+	ts := unix.NsecToTimespec(p.clk.base + int64(at))
+	if !p.raw {
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil)
+		return
+	}
+	_, _, _ = syscall.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, uintptr(unsafe.Pointer(&ts)), 0, 0, 0) //nolint:gosec // the kernel reads the struct
 }
 
 // monotonic reads CLOCK_MONOTONIC, which runtime times are taken from.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"strings"
 )
 
@@ -23,8 +22,10 @@ type receiveOptions struct {
 // reception reads one response body into a record.
 type reception struct {
 	rec     *Record
-	conn    *conn
 	opt     receiveOptions
+	stamp   Offset // of the bytes in hand
+	whole   []byte // an answer that is not streamed
+	onEvent func(name, data []byte) error
 	parser  sseParser
 	chunk   chunk
 	digest  hash.Hash
@@ -36,8 +37,9 @@ type reception struct {
 	events  int  // events of any kind
 }
 
-func newReception(rec *Record, c *conn, opt receiveOptions) *reception {
-	in := &reception{rec: rec, conn: c, opt: opt}
+func newReception(rec *Record, opt receiveOptions) *reception {
+	in := &reception{rec: rec, opt: opt}
+	in.onEvent = in.event
 	if opt.digestKey != nil {
 		in.digest = hmac.New(sha256.New, opt.digestKey)
 	} else {
@@ -46,39 +48,39 @@ func newReception(rec *Record, c *conn, opt receiveOptions) *reception {
 	return in
 }
 
-// read takes the whole body.
-func (in *reception) read(body io.Reader) error {
+// feed takes the next bytes of the body, which were read at stamp.
+func (in *reception) feed(p []byte, stamp Offset) error {
+	in.stamp = stamp
 	if !in.opt.stream {
-		return in.readWhole(body)
+		in.whole = append(in.whole, p...)
+		if len(in.whole) > maxAnswer {
+			return fail(ErrBadEvent, errors.New("answer exceeds 64 MiB"))
+		}
+		return nil
 	}
-	buf := make([]byte, 4<<10)
-	for {
-		n, err := body.Read(buf)
-		if n > 0 {
-			if err := in.parser.feed(buf[:n], in.event); errors.Is(err, errEventSize) {
-				return fail(ErrBadEvent, err)
-			} else if err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return in.checkEnd()
-		}
-		if err != nil {
-			return fail(ErrTruncated, err)
-		}
+	err := in.parser.feed(p, in.onEvent)
+	if errors.Is(err, errEventSize) {
+		return fail(ErrBadEvent, err)
 	}
+	return err
 }
 
-// readWhole takes an answer that is not streamed: it has no first token.
-func (in *reception) readWhole(body io.Reader) error {
-	raw, err := io.ReadAll(io.LimitReader(body, 64<<20))
-	if err != nil {
-		return fail(ErrTruncated, err)
+// end takes the end of the body. An answer that is not streamed has no first token.
+func (in *reception) end() error {
+	var err error
+	if in.opt.stream {
+		err = in.checkEnd()
+	} else {
+		err = in.take(in.whole, false)
 	}
-	in.done = true
-	return in.take(raw, false)
+	if err != nil {
+		return err
+	}
+	return in.close()
 }
+
+// maxAnswer bounds an answer that is not streamed.
+const maxAnswer = 64 << 20
 
 // event takes one event of the stream.
 func (in *reception) event(name, data []byte) error {
@@ -104,7 +106,7 @@ func (in *reception) take(data []byte, timed bool) error {
 	}
 	text := in.newText()
 	if timed && c.choices {
-		in.time(in.conn.stamp, len(text) > 0)
+		in.time(in.stamp, len(text) > 0)
 	}
 	in.addText(text)
 	if c.out >= 0 {

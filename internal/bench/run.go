@@ -27,10 +27,12 @@ func Run(ctx context.Context, target Target, spec Spec, progress func(Progress))
 	spec.Limits = spec.Limits.or(DefaultLimits())
 	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
-	if spec.Deadline > 0 {
-		ctx, cancel = context.WithTimeout(outer, spec.Deadline)
-	}
 	defer cancel()
+	if spec.Deadline > 0 {
+		timed, stop := context.WithTimeout(ctx, spec.Deadline)
+		defer stop()
+		ctx = timed
+	}
 	r, err := newRunner(ctx, target, spec)
 	if err != nil {
 		return nil, err
@@ -94,7 +96,7 @@ func (r *runner) point(ctx context.Context) (*Point, error) {
 		return nil, err
 	}
 	p.Settling = settling
-	m := newMeter(ctx, r.clk)
+	m := newMeter(ctx, r.clk, r.dialer.poll)
 	window := Window{}
 	if broken == nil && ctx.Err() == nil {
 		window, err = r.load(ctx, e2e)

@@ -38,12 +38,14 @@ func newRunner(ctx context.Context, target Target, spec Spec) (*runner, error) {
 		return nil, err
 	}
 	r.writer = newWriter(target, spec, r.dialer.host)
-	x := &exchange{dialer: r.dialer, timeout: spec.RequestTimeout, options: receiveOptions{stream: spec.Scenario.Stream,
-		ignoreEOS: spec.Scenario.IgnoreEOS, wantLogprobs: spec.WantLogprobs, keepOutputs: spec.KeepOutputs, digestKey: spec.DigestKey}}
-	if x.timeout == 0 {
-		x.timeout = DefaultRequestTimeout
+	options := receiveOptions{stream: spec.Scenario.Stream, ignoreEOS: spec.Scenario.IgnoreEOS, wantLogprobs: spec.WantLogprobs,
+		keepOutputs: spec.KeepOutputs, digestKey: spec.DigestKey}
+	timeout := spec.RequestTimeout
+	if timeout == 0 {
+		timeout = DefaultRequestTimeout
 	}
-	r.lanes = newLanes(ctx, x, r.ended)
+	r.lanes = newLanes(ctx, r.dialer, options, timeout)
+	r.lanes.ends = r.ended
 	return r, nil
 }
 

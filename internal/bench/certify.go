@@ -1,0 +1,145 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+)
+
+// CertifySpec is the load of a certificate.
+type CertifySpec struct {
+	Streams  int           // concurrent streams at the height of the load
+	ITL      time.Duration // gap between a stream's events, as the mock was told
+	Duration time.Duration // length of a stream; they start evenly over half of it
+	Burst    bool          // all streams at once instead: printed without a bar
+	Limits   Limits
+}
+
+// Spread is a distribution in milliseconds.
+type Spread struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+	Max float64 `json:"max"`
+}
+
+// Certificate is what the client itself adds to a measurement on this machine. Errors are absolute differences between
+// what the client saw and what the mock really did.
+type Certificate struct {
+	Streams       int     `json:"streams"`
+	ITLMS         float64 `json:"itl_ms"`
+	DurationS     float64 `json:"duration_s"`
+	Burst         bool    `json:"burst"`
+	Events        int     `json:"events"`
+	EventsLost    int     `json:"events_lost"`
+	EventsPerS    float64 `json:"events_per_s"` // at the height of the load
+	TTFTErrorMS   Spread  `json:"ttft_error_ms"`
+	ITLErrorMS    Spread  `json:"itl_error_ms"`
+	LateMS        Spread  `json:"late_ms"`          // the mock's own lateness, which the errors do not hold
+	LateSendMS    Spread  `json:"late_send_ms"`     // arrivals against their plan
+	CPUPerEventUS float64 `json:"cpu_us_per_event"` // of the client, by its own getrusage
+	CapacityEvS   float64 `json:"capacity_events_per_s"`
+	ClientLimited bool    `json:"client_limited"`
+	Audit         Audit   `json:"audit"`
+}
+
+// Certify measures the client against a Mock that serves at baseURL, in another process of the same machine.
+func Certify(ctx context.Context, baseURL string, spec CertifySpec) (*Certificate, error) {
+	if spec.Streams < 1 || spec.ITL <= 0 || spec.Duration < spec.ITL {
+		return nil, fault.New(fault.InvalidInput, "a certificate needs at least one stream and a duration of one gap").
+			At("streams", strconv.Itoa(spec.Streams))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	tokens := max(1, int(spec.Duration/spec.ITL))
+	r, err := newRunner(ctx, Target{BaseURL: baseURL, Path: PathCompletions, Model: "mock"}, spec.load(tokens))
+	if err != nil {
+		return nil, err
+	}
+	defer r.lanes.close()
+	if err := r.lanes.prepare(spec.Streams); err != nil {
+		return nil, fault.Wrap(fault.HostUnreachable, err, "cannot connect to the mock at %q", baseURL)
+	}
+	m := newMeter(ctx, r.clk, r.dialer.poll)
+	planned := spaced(RoleWindow, 0, spec.Streams, spec.Duration/2/time.Duration(spec.Streams))
+	if spec.Burst {
+		planned = together(RoleWindow, 0, spec.Streams)
+	}
+	r.windowLeft.Store(int64(spec.Streams))
+	if _, err := r.play(ctx, planned); err != nil {
+		return nil, err
+	}
+	audit := m.read(spec.Limits.or(DefaultLimits()), r.dialer)
+	if ctx.Err() != nil {
+		return nil, fault.Wrap(fault.Canceled, ctx.Err(), "certificate cancelled")
+	}
+	return spec.certificate(r, audit, tokens)
+}
+
+// load is the certificate's load as a point's spec.
+func (c CertifySpec) load(tokens int) Spec {
+	rate := float64(c.Streams) / (c.Duration / 2).Seconds()
+	return Spec{Seed: 1, Vocab: TokenRange{Lo: 1, Hi: 1000}, KeepOutputs: true, Limits: c.Limits, Scenario: contract.Scenario{Name: "certify", Kind: contract.KindRandom, InputLen: 16, OutputLen: tokens,
+		NumPrompts: c.Streams, Arrival: contract.ArrivalConstant, RequestRate: &rate, IgnoreEOS: true, Stream: true}}
+}
+
+// certificate compares the records with what the mock wrote into the outputs.
+func (c CertifySpec) certificate(r *runner, audit Audit, tokens int) (*Certificate, error) {
+	rec := &Recording{Records: r.records, Header: Header{Scenario: r.spec.Scenario}}
+	audit.judge(rec)
+	var ttft, itl, late, lateSend []float64
+	out := &Certificate{Streams: c.Streams, ITLMS: ms(c.ITL), DurationS: c.Duration.Seconds(), Burst: c.Burst, Audit: audit,
+		EventsPerS: float64(c.Streams) / c.ITL.Seconds(), ClientLimited: audit.ClientLimited, Events: c.Streams * tokens}
+	for _, record := range r.records {
+		sent, lateness, err := mockStamps(record.Output)
+		if err != nil && record.OK() {
+			return nil, err
+		}
+		out.EventsLost += tokens - min(record.Events, len(sent))
+		if !record.OK() || len(sent) == 0 || len(record.Gaps) != len(sent)-1 {
+			continue
+		}
+		late = append(late, lateness...)
+		lateSend = append(lateSend, float64(record.Sent-record.Sched)/1e6)
+		ttft = append(ttft, math.Abs(float64(r.clk.base+int64(record.First)-sent[0]))/1e6)
+		for i, gap := range record.Gaps {
+			itl = append(itl, math.Abs(float64(gap)*1e3-float64(sent[i+1]-sent[i]))/1e6)
+		}
+	}
+	out.TTFTErrorMS, out.ITLErrorMS, out.LateMS, out.LateSendMS = spread(ttft), spread(itl), spread(late), spread(lateSend)
+	if audit.CPUPerEventUS != nil && *audit.CPUPerEventUS > 0 {
+		out.CPUPerEventUS = math.Round(*audit.CPUPerEventUS*100) / 100
+		out.CapacityEvS = math.Round(1e6 / *audit.CPUPerEventUS * audit.Limits.CPUShare * float64(audit.CPUs))
+	}
+	return out, nil
+}
+
+// mockStamps reads the instants of sending and the lateness (milliseconds) from a mock's output.
+func mockStamps(output string) (sent []int64, late []float64, err error) {
+	for field := range strings.FieldsSeq(output) {
+		instant, lateness, ok := strings.Cut(field, "/")
+		at, err1 := strconv.ParseInt(instant, 10, 64)
+		by, err2 := strconv.ParseInt(lateness, 10, 64)
+		if !ok || err1 != nil || err2 != nil {
+			return nil, nil, fmt.Errorf("%w: %q", errMockText, excerpt([]byte(field)))
+		}
+		sent, late = append(sent, at), append(late, float64(by)/1e6)
+	}
+	return sent, late, nil
+}
+
+// spread gives the distribution of values, rounded to microseconds.
+func spread(values []float64) Spread {
+	if len(values) == 0 {
+		return Spread{}
+	}
+	slices.Sort(values)
+	round := func(v float64) float64 { return math.Round(v*1000) / 1000 }
+	return Spread{P50: round(quantile7(values, 0.5)), P99: round(quantile7(values, 0.99)), Max: round(values[len(values)-1])}
+}

@@ -1,0 +1,210 @@
+package bench
+
+import (
+	"bufio"
+	"container/heap"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Mock is a completions server that generates nothing: every request gets max_tokens events on an absolute schedule.
+// The client's certificate is measured against it, in a process of its own. The text of an event is the instant of its
+// sending on CLOCK_MONOTONIC and how late that was, both in nanoseconds: "instant/late ".
+type Mock struct {
+	TTFT time.Duration // to the first event; phases spread by up to one ITL are added
+	ITL  time.Duration // between events
+
+	clk     *clock
+	mu      sync.Mutex
+	due     mockQueue
+	wake    chan struct{}
+	started int
+}
+
+// mockStream is one response under way.
+type mockStream struct {
+	conn   net.Conn
+	next   Offset // when the next event is due
+	left   int    // events still to come
+	in     int
+	total  int
+	finish chan struct{}
+	buf    []byte
+	place  int // in the queue
+}
+
+// mockQueue is a heap of streams by their next event.
+type mockQueue []*mockStream
+
+func (q mockQueue) Len() int           { return len(q) }
+func (q mockQueue) Less(i, j int) bool { return q[i].next < q[j].next }
+func (q mockQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+// Push adds a stream.
+func (q *mockQueue) Push(x any) {
+	s := x.(*mockStream) //nolint:forcetypeassert // a heap of streams
+	s.place = len(*q)
+	*q = append(*q, s)
+}
+
+// Pop removes the last stream.
+func (q *mockQueue) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	return last
+}
+
+// Serve answers requests on l until ctx ends.
+func (m *Mock) Serve(ctx context.Context, l net.Listener) error {
+	m.clk, m.wake = newClock(), make(chan struct{}, 1)
+	var all sync.WaitGroup
+	all.Go(func() { m.emit(ctx) })
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	for {
+		c, err := l.Accept()
+		if ctx.Err() != nil {
+			all.Wait()
+			return nil //nolint:nilerr // closing the listener is how serving ends
+		}
+		if err != nil {
+			return fmt.Errorf("accept: %w", err)
+		}
+		go m.connection(ctx, c)
+	}
+}
+
+// connection answers one request after another.
+func (m *Mock) connection(ctx context.Context, c net.Conn) {
+	defer func() { _ = c.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
+	br := bufio.NewReader(c)
+	for {
+		request, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		received := m.clk.now()
+		var body struct {
+			MaxTokens int   `json:"max_tokens"`
+			Prompt    []int `json:"prompt"`
+		}
+		err = json.NewDecoder(io.LimitReader(request.Body, 64<<20)).Decode(&body)
+		_, _ = io.Copy(io.Discard, request.Body)
+		if err != nil || body.MaxTokens < 1 {
+			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+			continue
+		}
+		s := &mockStream{conn: c, left: body.MaxTokens, total: body.MaxTokens, in: len(body.Prompt), finish: make(chan struct{})}
+		m.add(s, received)
+		select {
+		case <-s.finish:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// add queues a stream. Golden-ratio phases spread the streams' events evenly, however they arrive.
+func (m *Mock) add(s *mockStream, received Offset) {
+	const golden = 0.6180339887498949
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.started++
+	turns := float64(m.started) * golden
+	phase := (turns - float64(int(turns))) * float64(m.ITL)
+	s.next = received + Offset(m.TTFT) + Offset(phase)
+	heap.Push(&m.due, s)
+	if m.due[0] == s {
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// emit sends what is due, on a thread of its own.
+func (m *Mock) emit(ctx context.Context) {
+	p := newPacer(m.clk)
+	for ctx.Err() == nil {
+		m.mu.Lock()
+		if len(m.due) == 0 {
+			m.mu.Unlock()
+			select {
+			case <-m.wake:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		s := m.due[0]
+		m.mu.Unlock()
+		if left := time.Duration(s.next - m.clk.now()); left > mockPatience {
+			p.until(ctx, m.clk.now()+Offset(mockPatience)) // an earlier stream may come in
+			continue
+		}
+		if !p.until(ctx, s.next) {
+			return
+		}
+		m.send(s)
+	}
+}
+
+// mockPatience is how long the mock sleeps before it looks for an earlier stream. It is below any TTFT.
+const mockPatience = time.Millisecond
+
+// send writes a stream's next event and queues the one after it.
+func (m *Mock) send(s *mockStream) {
+	now := m.clk.now()
+	s.left--
+	s.buf = m.event(s, now)
+	_, err := s.conn.Write(s.buf)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil || s.left == 0 {
+		heap.Remove(&m.due, s.place)
+		close(s.finish)
+		return
+	}
+	s.next += Offset(m.ITL)
+	heap.Fix(&m.due, s.place)
+}
+
+// errMockText says that an output is not the mock's.
+var errMockText = errors.New("output is not the mock's")
+
+// event renders one event as an HTTP chunk: the head before the first one, finish, usage and the closing mark with the last.
+func (m *Mock) event(s *mockStream, now Offset) []byte {
+	text := strconv.FormatInt(m.clk.base+int64(now), 10) + "/" + strconv.FormatInt(int64(now-s.next), 10) + " "
+	finish, rest := "null", ""
+	if s.left == 0 {
+		finish = `"length"`
+		rest = fmt.Sprintf("data: {\"id\":\"cmpl-mock\",\"object\":\"text_completion\",\"model\":\"mock\",\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d}}\n\ndata: [DONE]\n\n",
+			s.in, s.total, s.in+s.total)
+	}
+	body := `data: {"id":"cmpl-mock","object":"text_completion","created":1700000000,"model":"mock","choices":[{"index":0,"text":"` + text +
+		`","logprobs":null,"finish_reason":` + finish + "}],\"usage\":null}\n\n" + rest
+	buf := s.buf[:0]
+	if s.left == s.total-1 {
+		buf = append(buf, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"...)
+	}
+	buf = strconv.AppendInt(buf, int64(len(body)), 16)
+	buf = append(buf, "\r\n"...)
+	buf = append(buf, body...)
+	buf = append(buf, "\r\n"...)
+	if s.left == 0 {
+		buf = append(buf, "0\r\n\r\n"...)
+	}
+	return buf
+}
