@@ -25,6 +25,7 @@ type engine struct {
 	dir     string // the launch's own folder
 	log     string
 	port    int
+	argv    []string // placeholders filled
 	proc    Proc
 	began   time.Time
 	overlay *overlayDir // nil without one
@@ -131,14 +132,14 @@ func isProgram(path string) bool {
 }
 
 // start begins the process in a session of its own, with its output in the launch's log and nothing else open.
-func (r *runner) start(e *engine, program string, argv, env []string) error {
+func (r *runner) start(e *engine, program string, env []string) error {
 	log, err := os.OpenFile(e.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(program) //nolint:noctx // its end is the teardown's business, not a context's
-	cmd.Args, cmd.Env, cmd.Dir = argv, env, e.dir
+	cmd.Args, cmd.Env, cmd.Dir = e.argv, env, e.dir
 	cmd.Stdout, cmd.Stderr = log, log
 	// Should the worker be killed, the kernel asks the engine to end. The signal follows the thread that started it,
 	// so that thread is kept until the teardown.

@@ -14,5 +14,6 @@ var (
 	Classify       = classify
 	IsComplete     = isComplete
 	DecodeAnswer   = decodeAnswer
+	ParseLibraries = parseLibraries
 	LayTar         = layTar
 )

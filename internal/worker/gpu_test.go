@@ -39,7 +39,7 @@ func TestForeignProcessOnOurGPU(t *testing.T) {
 	p := r.plan("busy", r.launch("l1", nil))
 	p.Device, p.GPUs = "cuda", []int{0}
 	st := r.run(p)
-	require.Equal(t, "run.started launch.failed run.done", kinds(st))
+	require.Equal(t, "run.started launch.failed launch.stopped run.done", kinds(st))
 	f := event(t, st, worker.EventLaunchFailed).Failure
 	require.Equal(t, framework.FailForeign, f.Class)
 	require.Equal(t, "other processes use these GPUs: pid 1 (somebody's, training) on gpu 0", f.Reason)

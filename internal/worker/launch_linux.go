@@ -25,12 +25,12 @@ func (r *runner) carryOut(ctx context.Context, l *Launch) {
 	r.doing(0, "launching %s (%s)", l.ID, l.Candidate)
 	before, why := r.quietGPUs(ctx)
 	if why != nil {
-		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Failure: why})
+		r.refuse(l, why)
 		return
 	}
 	e, why := r.launchEngine(ctx, l, before)
 	if why != nil {
-		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Failure: why})
+		r.refuse(l, why)
 		return
 	}
 	r.serve(ctx, e)
@@ -41,8 +41,13 @@ func (r *runner) carryOut(ctx context.Context, l *Launch) {
 		return
 	}
 	code, _ := e.exit()
-	stopped := Event{Kind: EventLaunchStopped, Launch: l.ID, Proc: &e.proc, Port: e.port, Files: r.logFile(e), Exit: code}
-	r.emit(stopped)
+	r.emit(Event{Kind: EventLaunchStopped, Launch: l.ID, Proc: &e.proc, Port: e.port, Files: r.logFile(e), Exit: code})
+}
+
+// refuse records a launch that never had a process.
+func (r *runner) refuse(l *Launch, why *Failure) {
+	r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Failure: why})
+	r.emit(Event{Kind: EventLaunchStopped, Launch: l.ID})
 }
 
 // quietGPUs refuses a launch on GPUs that somebody else uses.
@@ -99,7 +104,8 @@ func (r *runner) launchEngine(ctx context.Context, l *Launch, gpus gpuView) (*en
 	for _, a := range l.Argv[1:] {
 		argv = append(argv, fill.Replace(a))
 	}
-	if err := r.start(e, program, argv, r.environ(e, program, fill)); err != nil {
+	e.argv = argv
+	if err := r.start(e, program, r.environ(e, program, fill)); err != nil {
 		return nil, ours(err)
 	}
 	r.emit(Event{Kind: EventLaunchStarted, Launch: l.ID, Proc: &e.proc, Port: e.port})
@@ -127,7 +133,7 @@ func (r *runner) cacheDir(e *engine, program string, gpus gpuView) (string, erro
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%q\n", []string{e.launch.Entry, string(e.launch.Framework), program, buildOf(program), gpus.model, gpus.driver, overlay})
-	dir := filepath.Join(r.plan.Workdir, cachesDir, e.launch.Entry+"-"+hex.EncodeToString(h.Sum(nil))[:16])
+	dir := filepath.Join(r.plan.Workdir, cachesDir, string(e.launch.Framework)+"-"+hex.EncodeToString(h.Sum(nil))[:16])
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
@@ -158,11 +164,11 @@ func (r *runner) serve(ctx context.Context, e *engine) {
 		}
 	}
 	if why != nil {
-		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Proc: &e.proc, Port: e.port, Phases: phases, Loaded: loaded, Failure: why, Files: r.logFile(e)})
+		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Proc: &e.proc, Port: e.port, Phases: phases, Loaded: loaded, Failure: why}) // its log comes whole with launch.stopped
 		return
 	}
 	info := cleanText([]byte(r.hide(e, e.control.info(ctx, l.Protocol.InfoPaths))), maxInfo)
-	r.emit(Event{Kind: EventLaunchReady, Launch: l.ID, Proc: &e.proc, Port: e.port, Phases: phases, Loaded: loaded, Info: info})
+	r.emit(Event{Kind: EventLaunchReady, Launch: l.ID, Proc: &e.proc, Port: e.port, Phases: phases, Loaded: loaded, Info: info, Engine: r.inspect(e)})
 	for i := range l.Points {
 		if ctx.Err() != nil {
 			return

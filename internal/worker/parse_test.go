@@ -48,6 +48,14 @@ func TestParseListeners(t *testing.T) {
 	require.Empty(t, worker.ParseListeners("garbage 0A", 1))
 }
 
+func TestParseLibraries(t *testing.T) {
+	t.Parallel()
+	maps := "7f00-7f01 r-xp 00000000 08:01 1   /tmp/my lib.so\n7f01-7f02 r--p 00000000 08:01 1   /tmp/my lib.so\n" +
+		"7f02-7f03 r-xp 00000000 08:01 2   /usr/lib/libc.so.6\n7f03-7f04 rw-p 00000000 00:00 0   [heap]\n7f04-7f05 r--s 00000000 08:01 3   /data/weights.safetensors\n"
+	require.Equal(t, []string{"/tmp/my lib.so", "/usr/lib/libc.so.6"}, worker.ParseLibraries(maps))
+	require.Empty(t, worker.ParseLibraries("garbage\n\n"))
+}
+
 func TestParseCPUAndPressure(t *testing.T) {
 	t.Parallel()
 	busy, all, ok := worker.ParseCPU("cpu  10 1 5 100 20 2 3 4 7 0\ncpu0 1 1 1 1\n")

@@ -24,6 +24,8 @@ const (
 	defaultTraceWait      = 15 * time.Minute // traces with stacks take minutes to write
 )
 
+var treePattern = regexp.MustCompile(`^[0-9a-zA-Z]{1,64}$`)
+
 var topLevelName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // complete fills in defaults, resolves "~/" and refuses a plan that cannot be carried out as it stands.
@@ -125,8 +127,8 @@ func (l *Launch) checkOverlay() error {
 	if o == nil {
 		return nil
 	}
-	if err := checkID("launches.overlay.tree", o.Tree); err != nil {
-		return err
+	if !treePattern.MatchString(o.Tree) {
+		return fault.New(fault.InvalidInput, "overlay tree %q is not the id of a git tree", o.Tree).At("launches.overlay.tree", o.Tree)
 	}
 	if err := checkID("launches.overlay.tar", o.Tar); err != nil {
 		return err

@@ -106,7 +106,7 @@ const (
 	EventPointFailed   EventKind = "point.failed"
 	EventCaptureDone   EventKind = "capture.done"
 	EventCaptureFailed EventKind = "capture.failed"
-	EventLaunchStopped EventKind = "launch.stopped" // teardown confirmed
+	EventLaunchStopped EventKind = "launch.stopped" // teardown confirmed; ends every launch, one that never had a process too
 	EventRunDone       EventKind = "run.done"       // lease released; State says how it ended
 )
 
@@ -124,6 +124,7 @@ type Event struct {
 	Phases   map[string]float64 `json:"phases_s,omitempty"` // seconds since launch at which a phase ended
 	Loaded   map[string]string  `json:"loaded,omitempty"`   // file → SHA-256 that the process proved it loaded
 	Info     string             `json:"info,omitempty"`     // resolved server arguments, JSON text, capped
+	Engine   *EngineFacts       `json:"engine,omitempty"`   // launch.ready
 	Failure  *Failure           `json:"failure,omitempty"`
 	Metrics  *bench.Metrics     `json:"metrics,omitempty"`
 	Audit    *bench.Audit       `json:"audit,omitempty"`
@@ -142,6 +143,14 @@ type Proc struct {
 	BootID    string `json:"boot_id"`
 	PGID      int    `json:"pgid,omitempty"`
 	Exe       string `json:"exe"` // resolved executable
+}
+
+// EngineFacts is what a ready engine's process shows of itself.
+type EngineFacts struct {
+	Argv      []string `json:"argv"`      // placeholders filled
+	EnvNames  []string `json:"env_names"` // names only, sorted
+	Libraries []string `json:"libraries"` // mapped shared objects outside the environment, the system and CUDA
+	Processes []Proc   `json:"processes"` // every process of the engine
 }
 
 // Failure says why a launch, point or capture failed.

@@ -123,7 +123,7 @@ func (r *runner) watchQuiet(ctx context.Context) *quietWatch {
 
 func (w *quietWatch) memory() {
 	var pages int64
-	for _, s := range w.r.family.look() {
+	for _, s := range w.r.family.known() {
 		pages += s.rssPages
 	}
 	w.quiet.PeakRSSMiB = max(w.quiet.PeakRSSMiB, float64(pages)*float64(os.Getpagesize())/(1<<20))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,6 +31,10 @@ func TestRunPlan(t *testing.T) {
 	require.Contains(t, ready.Info, filepath.Join(r.workdir, "runs", "run-full", "launches", "l1"))
 	require.NotContains(t, ready.Info, "LEAK", "the environment is built, never inherited")
 	require.Contains(t, ready.Info, "TOY_SECRET=[TOY_SECRET]", "the engine has the secret, the event does not")
+	require.Contains(t, ready.Engine.EnvNames, "TOY_SECRET")
+	require.NotContains(t, ready.Engine.EnvNames, "LEAK")
+	require.Equal(t, []string{"toy-engine", strconv.Itoa(ready.Port), "busy=2"}, ready.Engine.Argv[1:])
+	require.Len(t, ready.Engine.Processes, 1)
 	require.Greater(t, ready.Phases["ready"], 0.0)
 	require.LessOrEqual(t, ready.Phases["weights"], ready.Phases["ready"])
 
@@ -135,7 +140,7 @@ func TestMissingProgram(t *testing.T) {
 	l := r.launch("l1", nil)
 	l.Argv[0] = filepath.Join(r.workdir, "no", "python")
 	st := r.run(r.plan("run", l))
-	require.Equal(t, "run.started launch.failed run.done", kinds(st))
+	require.Equal(t, "run.started launch.failed launch.stopped run.done", kinds(st))
 	require.Contains(t, event(t, st, worker.EventLaunchFailed).Failure.Reason, "not an executable file")
 }
 
