@@ -10,7 +10,7 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/loop"
 )
 
 // Hints tell a client what a call may do. All four are always sent: the protocol's defaults are the alarming ones.
@@ -48,20 +48,11 @@ func Define[In, Out any](name, title, doc string, hints Hints, call func(ctx con
 	}
 }
 
-// States of an Answer.
-const (
-	StateRunning = "running" // a job works on it; the same call gives the result later
-	StateDone    = "done"
-)
-
 // Answer is embedded in every Out: where the call stands, what to know about it and how to go on.
-type Answer struct {
-	State    string       `json:"state"`
-	Job      string       `json:"job"`
-	Warnings []string     `json:"warnings"`
-	Evidence []string     `json:"evidence"`
-	Next     []fault.Next `json:"next"`
-}
+type Answer = loop.Answer
+
+// StateDone is the state of an answer that has its result.
+const StateDone = loop.StateDone
 
 // progressKey carries the progress function in a context.
 type progressKey struct{}

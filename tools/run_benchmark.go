@@ -1,0 +1,24 @@
+package tools
+
+import (
+	"context"
+
+	"github.com/sotaloop/sotaloop/internal/loop"
+)
+
+// RunBenchmarkIn asks for blocks; its fields are those of loop.BenchmarkRequest.
+type RunBenchmarkIn struct {
+	Campaign   string   `json:"campaign"`
+	Candidates []string `json:"candidates" jsonschema_description:"one candidate id of each side"`
+	Blocks     int      `json:"blocks,omitempty" jsonschema:"minimum=0" jsonschema_description:"in total, not more; default: the contract's first look"`
+	Scenarios  []string `json:"scenarios,omitempty" jsonschema_description:"only these rows are shown"`
+}
+
+func runBenchmark(l *loop.Loop) Tool {
+	return Define("run_benchmark", "Run the benchmark",
+		"A job: measures candidates in randomised interleaved blocks of launches, with A/A control and hold-out. Answers the rows.",
+		Hints{Idempotent: true, OpenWorld: true},
+		func(ctx context.Context, in RunBenchmarkIn) (loop.Benchmark, error) {
+			return l.Benchmark(ctx, loop.BenchmarkRequest(in))
+		})
+}
