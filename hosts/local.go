@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -47,36 +48,34 @@ func (l *Local) Run(ctx context.Context, c Cmd) (Result, error) {
 	if err := l.life.stopped(ctx, nil); err != nil {
 		return Result{}, err
 	}
-	cmd, err := l.command(c)
+	stdout, stderr := &capture{max: c.maxOutput()}, &capture{max: c.maxOutput()}
+	var input io.WriteCloser
+	cmd, err := l.launch(c, func(cmd *exec.Cmd) (err error) {
+		ownGroup(cmd)
+		cmd.Stdout, cmd.Stderr = stdout, stderr
+		input, err = cmd.StdinPipe()
+		return err
+	})
 	if err != nil {
 		return Result{}, err
 	}
-	stdout, stderr := &capture{max: c.maxOutput()}, &capture{max: c.maxOutput()}
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-	err = l.wait(ctx, cmd, c)
+	err = l.wait(ctx, cmd, input, c.Stdin)
 	return withOutput(exitOf(cmd.ProcessState), stdout, stderr), err
 }
 
-// wait starts cmd in a process group of its own and sees it end; when ctx ends first, the group is killed.
-func (l *Local) wait(ctx context.Context, cmd *exec.Cmd, c Cmd) error {
-	ownGroup(cmd)
-	input, err := cmd.StdinPipe()
-	if err != nil {
-		return fault.Wrap(fault.Internal, err, "host %q: cannot make a pipe", l.name)
-	}
-	if err := cmd.Start(); err != nil {
-		return l.startFault(c, err)
-	}
+// wait feeds a running command and sees it end; when ctx ends first, its group is killed.
+func (l *Local) wait(ctx context.Context, cmd *exec.Cmd, input io.WriteCloser, stdin io.Reader) error {
 	fed := make(chan struct{})
 	go func() {
 		defer close(fed)
-		if c.Stdin != nil {
-			_, _ = io.Copy(input, c.Stdin)
+		if stdin != nil {
+			_, _ = io.Copy(input, stdin)
 		}
 		_ = input.Close()
 	}()
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
+	var err error
 	select {
 	case err = <-done:
 	case <-ctx.Done():
@@ -89,7 +88,7 @@ func (l *Local) wait(ctx context.Context, cmd *exec.Cmd, c Cmd) error {
 	case <-time.After(inputGrace):
 	}
 	var exited *exec.ExitError
-	if err == nil || errors.As(err, &exited) {
+	if errors.As(err, &exited) {
 		return nil
 	}
 	return err
@@ -108,16 +107,39 @@ func (l *Local) Start(ctx context.Context, c Cmd) (int, error) {
 	if err := l.life.stopped(ctx, nil); err != nil {
 		return 0, err
 	}
-	cmd, err := l.command(c)
+	cmd, err := l.launch(c, func(cmd *exec.Cmd) error {
+		ownSession(cmd) // streams that are not set are /dev/null
+		return nil
+	})
 	if err != nil {
 		return 0, err
 	}
-	ownSession(cmd)
-	if err := cmd.Start(); err != nil { // streams that are not set are /dev/null
-		return 0, l.startFault(c, err)
-	}
 	go func() { _ = cmd.Wait() }() // so that it is no zombie while this process lives
 	return cmd.Process.Pid, nil
+}
+
+// maxBusyWait bounds the waits for a program that is busy; the last of them is the longest.
+const maxBusyWait = 500 * time.Millisecond
+
+// launch starts c as prepare has set it up. A program just written may be busy for a moment: a process that this one
+// forked in the meantime holds its descriptor until it becomes another program (golang.org/issue/22315).
+func (l *Local) launch(c Cmd, prepare func(*exec.Cmd) error) (*exec.Cmd, error) {
+	for wait := time.Millisecond; ; wait *= 2 {
+		cmd, err := l.command(c)
+		if err != nil {
+			return nil, err
+		}
+		if err = prepare(cmd); err == nil {
+			err = cmd.Start()
+		}
+		switch {
+		case err == nil:
+			return cmd, nil
+		case !errors.Is(err, syscall.ETXTBSY) || wait > maxBusyWait:
+			return nil, l.startFault(c, err)
+		}
+		time.Sleep(wait)
+	}
 }
 
 // command prepares c.

@@ -138,10 +138,15 @@ func (s *SSH) pulse(client *ssh.Client, ended <-chan struct{}) {
 	}
 }
 
-// session opens a session, over a new connection where the old one turns out to be dead. Nothing has begun on the host
-// before it returns, so that this one repetition is safe.
+// maxRoomWait bounds the waits for room for a session; the last of them is the longest.
+const maxRoomWait = 800 * time.Millisecond
+
+// session opens a session: over a new connection where the old one turns out to be dead, and after a moment where the
+// server has not yet cleared away the session before. Nothing has begun on the host until it returns, so that these
+// repetitions are safe.
 func (s *SSH) session(ctx context.Context) (*ssh.Session, error) {
-	for attempt := 1; ; attempt++ {
+	lost := false
+	for wait := 50 * time.Millisecond; ; {
 		client, err := s.connection(ctx)
 		if err != nil {
 			return nil, err
@@ -153,13 +158,21 @@ func (s *SSH) session(ctx context.Context) (*ssh.Session, error) {
 			return session, nil
 		case ctx.Err() != nil:
 			return nil, interrupted(s.name, context.Cause(ctx))
-		case errors.As(err, &refused):
+		case errors.As(err, &refused) && wait > maxRoomWait:
 			return nil, fault.Wrap(fault.Busy, err, "host %q: no further session", s.name).
 				Hint("raise MaxSessions in the host's sshd_config to %d or more, or wait for other work there", maxSessions+1)
-		case attempt == 2:
+		case refused != nil:
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
+			wait *= 2
+		case lost:
 			return nil, fault.Wrap(fault.HostUnreachable, err, "host %q: connection lost", s.name).Hint("call again")
+		default:
+			lost = true
+			s.drop(client)
 		}
-		s.drop(client)
 	}
 }
 

@@ -16,7 +16,6 @@ const inputGrace = 100 * time.Millisecond
 
 // remoteProcess is a session at work.
 type remoteProcess struct {
-	session        *ssh.Session
 	stdout, stderr *afterMark
 	started        chan struct{} // closed when our script has said who it is
 	done           chan error    // one value: how the session ended
@@ -26,7 +25,7 @@ type remoteProcess struct {
 
 // newRemoteProcess starts e in a session. Even the starting may block, when the host went silent; so it is done apart.
 func newRemoteProcess(session *ssh.Session, e execution) *remoteProcess {
-	p := &remoteProcess{session: session, started: make(chan struct{}), done: make(chan error, 1), inputDone: make(chan struct{})}
+	p := &remoteProcess{started: make(chan struct{}), done: make(chan error, 1), inputDone: make(chan struct{})}
 	p.stdout = &afterMark{mark: e.mark, next: e.stdout}
 	p.stderr = &afterMark{mark: e.mark, next: e.stderr, onWord: func(string) { close(p.started) }}
 	session.Stdout, session.Stderr = p.stdout, p.stderr

@@ -1,7 +1,6 @@
 package hosts
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -103,8 +102,8 @@ func (s *SSH) execSaid(ctx context.Context, e execution, said *string) (Result, 
 	return p.outcome(s.name, e.cmd, err, word, seen)
 }
 
-// kill ends a command's process group through a session of its own: servers before OpenSSH 7.9, and others still, do
-// not pass signals on. Where the server allows no second session, a signal is what is left.
+// kill ends a command's process group by a command of its own: servers before OpenSSH 7.9 pass no signals on, and later
+// ones do not for root.
 func (s *SSH) kill(p *remoteProcess) error {
 	ctx, cancel := context.WithTimeout(context.Background(), graceAfterKill)
 	defer cancel()
@@ -124,37 +123,50 @@ func (s *SSH) kill(p *remoteProcess) error {
 	if len(id) > 1 {
 		began = id[1]
 	}
-	err := s.killGroup(ctx, id[0], began)
-	if err != nil && p.session.Signal(ssh.SIGKILL) != nil {
+	if err := s.killGroup(ctx, id[0], began); err != nil {
 		return err
 	}
 	select {
 	case <-p.done:
 		return nil
 	case <-ctx.Done():
-		return cmp.Or(err, errors.New("its output is still open"))
+		return errors.New("its output is still open")
 	}
 }
 
-// killGroup runs the script that kills.
+// killGroup runs the script that kills: over the connection that is there, or, where that is lost or has no room for
+// another session, over one of its own.
 func (s *SSH) killGroup(ctx context.Context, pid, began string) error {
 	s.killing <- struct{}{}
 	defer func() { <-s.killing }()
+	line := commandLine([]string{"/bin/sh", "-c", killScript, "sh", pid, began})
 	s.mu.Lock()
 	client := s.client
 	s.mu.Unlock()
-	if client == nil {
-		return errors.New("connection lost")
+	if client != nil {
+		if session, err := openSession(ctx, client); err == nil {
+			return runLine(ctx, session, line)
+		}
 	}
+	client, err := s.connector.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
 	session, err := openSession(ctx, client)
 	if err != nil {
 		return err
 	}
+	return runLine(ctx, session, line)
+}
+
+// runLine runs a command line in a session, no longer than ctx.
+func runLine(ctx context.Context, session *ssh.Session, line string) error {
 	defer func() { _ = session.Close() }()
 	done := make(chan error, 1)
-	go func() { done <- session.Run(commandLine([]string{"/bin/sh", "-c", killScript, "sh", pid, began})) }()
+	go func() { done <- session.Run(line) }()
 	select {
-	case err = <-done:
+	case err := <-done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()

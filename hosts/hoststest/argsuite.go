@@ -28,7 +28,7 @@ func conformArguments(t *testing.T, newConn NewConn) {
 		require.Equal(t, nasty(), strings.Split(strings.TrimSuffix(must(t, conn, shell(tell, nasty()...)), "\x00"), "\x00"))
 	})
 	t.Run("each argument alone", func(t *testing.T) {
-		for _, want := range []string{"", "'", `\`, "\n", "--", "-e", "$(id)"} {
+		for _, want := range []string{"", `\`, "--"} {
 			res, err := conn.Run(t.Context(), hosts.Cmd{Argv: []string{"printf", "%s|", want}})
 			require.NoError(t, err)
 			require.Equal(t, want+"|", string(res.Stdout))
@@ -36,7 +36,7 @@ func conformArguments(t *testing.T, newConn NewConn) {
 	})
 	t.Run("program", func(t *testing.T) {
 		dir := scratch(t, conn)
-		for _, name := range []string{"A=B", "with space", "quo'te", "$x", `back\slash`, "line\nend"} {
+		for _, name := range []string{"A=B", "it's $x", "back\\slash\nend"} {
 			path := dir + "/" + name
 			require.NoError(t, conn.Upload(t.Context(), strings.NewReader("#!/bin/sh\necho ran \"$1\"\n"), path, 0o700))
 			require.Equal(t, "ran it", must(t, conn, hosts.Cmd{Argv: []string{path, "it"}}), "%q", name)

@@ -28,7 +28,7 @@ func conformUpload(t *testing.T, newConn NewConn) {
 		}
 	})
 	t.Run("large and empty", func(t *testing.T) {
-		data := bytes.Repeat([]byte("0123456789\xff\x00\r\n"), 200_000)
+		data := bytes.Repeat([]byte("0123456789\xff\x00\r\n"), 50_000)
 		require.NoError(t, conn.Upload(t.Context(), bytes.NewReader(data), dir+"/large", 0o600))
 		require.True(t, bytes.Equal(data, []byte(content(t, conn, dir+"/large"))))
 		require.NoError(t, conn.Upload(t.Context(), bytes.NewReader(nil), dir+"/large", 0o600))
@@ -101,12 +101,12 @@ func conformDownload(t *testing.T, newConn NewConn) {
 		require.Equal(t, fault.InvalidInput, fault.CodeOf(conn.Download(t.Context(), "relative", io.Discard)))
 	})
 	t.Run("a receiver that fails", func(t *testing.T) {
-		must(t, conn, shell(`head -c 20000000 /dev/zero >"$1/zeros"`, dir))
+		must(t, conn, shell(`head -c 5000000 /dev/zero >"$1/zeros"`, dir))
 		full := errors.New("no space here")
 		require.ErrorIs(t, conn.Download(t.Context(), dir+"/zeros", failing{full}), full)
 	})
 	t.Run("names", func(t *testing.T) {
-		for _, name := range []string{"it's", "$(id)", "line\nend\n", "back\\slash", "-dash", "\xff", " ", "*"} {
+		for _, name := range []string{"it's $(id)", "line\nend\\\n", "-dash *", "\xff"} {
 			require.NoError(t, conn.Upload(t.Context(), strings.NewReader(name), dir+"/names/"+name, 0o600))
 			require.Equal(t, name, content(t, conn, dir+"/names/"+name))
 		}

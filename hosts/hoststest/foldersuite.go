@@ -20,7 +20,7 @@ func conformFolder(t *testing.T, newConn NewConn) {
 	require.Equal(t, pwd(home), pwd("~"))
 	require.Equal(t, "/", pwd("/"))
 	dir := scratch(t, conn)
-	for _, name := range []string{"with space", "it's", "$(id)", "-dash", "line\nend", "back\\slash"} {
+	for _, name := range []string{"-it's $(id)", "line\nend\\"} {
 		must(t, conn, shell(`mkdir "$1/$2"`, dir, name))
 		require.Equal(t, pwd(dir)+"/"+name, pwd(dir+"/"+name))
 	}

@@ -44,7 +44,7 @@ func conformStreams(t *testing.T, newConn NewConn) {
 		require.Empty(t, run(t, hosts.Cmd{Argv: []string{"cat"}}).Stdout)
 	})
 	t.Run("large input", func(t *testing.T) {
-		data := bytes.Repeat(every, 6000)
+		data := bytes.Repeat(every, 5000) // more than SSH takes without a pause
 		res := run(t, hosts.Cmd{Argv: []string{"cat"}, Stdin: bytes.NewReader(data), MaxOutput: len(data)})
 		require.Equal(t, len(data), len(res.Stdout))
 		require.True(t, bytes.Equal(data, res.Stdout))
@@ -60,7 +60,7 @@ func conformStreams(t *testing.T, newConn NewConn) {
 		require.Equal(t, "done\n", string(run(t, hosts.Cmd{Argv: []string{"echo", "done"}, Stdin: silent}).Stdout))
 	})
 	t.Run("capped", func(t *testing.T) {
-		c := shell(`printf begin; head -c 3000000 /dev/zero; printf begin >&2; head -c 3000000 /dev/zero >&2`)
+		c := shell(`printf begin; head -c 2500000 /dev/zero; printf begin >&2; head -c 100000 /dev/zero >&2`)
 		c.MaxOutput = 1000
 		res := run(t, c)
 		require.True(t, res.Truncated)
@@ -77,7 +77,7 @@ func conformStreams(t *testing.T, newConn NewConn) {
 		require.False(t, res.Truncated)
 	})
 	t.Run("default cap", func(t *testing.T) {
-		res := run(t, shell(`head -c 1500000 /dev/zero`))
+		res := run(t, shell(`head -c 1100000 /dev/zero`))
 		require.Len(t, res.Stdout, hosts.DefaultMaxOutput)
 		require.True(t, res.Truncated)
 	})
