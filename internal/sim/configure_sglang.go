@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // configureSGLang applies SGLang's own defaults and checks (python/sglang/srt/server_args.py).
@@ -118,8 +119,47 @@ func (s *settings) sglangAttention(v *values) error {
 }
 
 // sglangArgs is the line that a launch starts with.
-func sglangArgs(resolved map[string]any) string {
-	return "server_args=ServerArgs(" + fmt.Sprintf("model_path='%v', host='%v', port=%v, tp_size=%v, mem_fraction_static=%v, chunked_prefill_size=%v, max_running_requests=%v, attention_backend='%v', disable_cuda_graph=%v, random_seed=%v",
-		resolved["model_path"], resolved["host"], resolved["port"], resolved["tensor_parallel_size"], resolved["mem_fraction_static"], resolved["chunked_prefill_size"],
-		resolved["max_running_requests"], resolved["attention_backend"], resolved["disable_cuda_graph"], resolved["random_seed"]) + ")"
+func (s *settings) sglangArgs() string {
+	keys := []string{"model_path", "host", "port", "tensor_parallel_size", "mem_fraction_static", "chunked_prefill_size", "max_running_requests",
+		"attention_backend", "disable_cuda_graph", "cuda_graph_max_bs", "stream_interval", "random_seed"}
+	parts := []string{}
+	for _, k := range keys {
+		parts = append(parts, strings.Replace(k, "tensor_parallel_size", "tp_size", 1)+"="+pythonLiteral(s.resolved[k]))
+	}
+	return "server_args=ServerArgs(" + strings.Join(parts, ", ") + ")"
+}
+
+// pythonLiteral spells a value as Python's repr does.
+func pythonLiteral(v any) string {
+	switch x := v.(type) {
+	case nil:
+		return "None"
+	case bool:
+		if x {
+			return "True"
+		}
+		return "False"
+	case string:
+		return "'" + x + "'"
+	}
+	return fmt.Sprint(v)
+}
+
+// resolve puts what the engine decided itself into the arguments that it shows.
+func (s *settings) resolve() {
+	if s.engine != "sglang" {
+		return
+	}
+	chunk := s.stepTokens
+	if !s.chunked {
+		chunk = -1
+	}
+	s.resolved["mem_fraction_static"], s.resolved["chunked_prefill_size"] = s.memFraction, chunk
+	s.resolved["attention_backend"] = s.decodeAttention
+	if s.prefillAttention != s.decodeAttention {
+		s.resolved["prefill_attention_backend"], s.resolved["decode_attention_backend"] = s.prefillAttention, s.decodeAttention
+	}
+	s.resolved["cuda_graph_max_bs"] = s.graphSizes[len(s.graphSizes)-1]
+	s.resolved["random_seed"] = s.seed
+	s.resolved["served_model_name"] = s.served[0]
 }

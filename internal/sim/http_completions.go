@@ -94,14 +94,14 @@ func (p *reply) run(w http.ResponseWriter, r *http.Request, ids []int, limit int
 	p.complete(w)
 }
 
-// nameModel checks the model's name where the engine does; SGLang and TokenSpeed answer to any.
+// nameModel checks the model's name where the engine does: vLLM. The others answer to any.
 func (p *reply) nameModel() error {
 	served := p.e.set.served
 	p.name = p.body.Model
 	if p.name == "" {
 		p.name = served[0]
 	}
-	if (p.e.id == "vllm" || p.e.id == "tensorrt_llm") && !slices.Contains(served, p.name) {
+	if p.e.id == "vllm" && !slices.Contains(served, p.name) {
 		return &badRequest{http.StatusNotFound, fmt.Sprintf("The model `%s` does not exist.", p.name)}
 	}
 	return nil

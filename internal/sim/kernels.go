@@ -3,7 +3,7 @@ package sim
 // plan lists the kernels of a step. Padding to a captured graph size costs what the padded batch costs.
 func (r roof) plan(w work) *plan {
 	set, m := r.set, r.set.model
-	p := &plan{count: m.Layers, host: r.hostUS(w)}
+	p := &plan{count: m.Layers, host: r.hostUS(w), each: r.eachUS(w)}
 	if w.prefillTokens() == 0 {
 		if padded, ok := set.graphFor(w.decodes); ok {
 			p.graph = true

@@ -135,6 +135,10 @@ func (e *engine) prepare(modelArg string, v *values) error {
 		return err
 	}
 	e.set.resolved = v.resolved()
+	if tag := v.text("model_tag"); tag != "" {
+		e.set.resolved["model_tag"] = tag
+	}
+	e.set.resolve()
 	e.log.info("SIMULATED GPU host: no real GPU is used; times come from a roofline model of %s at speed %g", e.cfg.GPU.Name, e.cfg.Speed)
 	if inert := v.withEffect('-'); len(inert) > 0 {
 		e.log.info("SIMULATED: without effect on the model of time: %s", strings.Join(inert, " "))

@@ -44,7 +44,7 @@ func (e *engine) tellSGLang(ph phase) {
 	switch ph {
 	case phaseArguments:
 		if e.id == "sglang" {
-			l.info("%s", sglangArgs(s.resolved))
+			l.info("%s", s.sglangArgs())
 		} else {
 			l.info("engine args: model=%v tensor_parallel_size=%d", s.resolved["model"], s.tp)
 		}
@@ -103,7 +103,7 @@ func (e *engine) tellVLLM(ph phase) {
 			l.info("Chunked prefill is enabled with max_num_batched_tokens=%d.", s.stepTokens)
 		}
 	case phaseDistributed:
-		l.info("Initializing a V1 LLM engine (v0.26.0) with config: tensor_parallel_size=%d, enforce_eager=%v, enable_prefix_caching=%v", s.tp, !s.graphs, s.prefixCache)
+		l.info("Initializing a V1 LLM engine (v0.26.0) with config: tensor_parallel_size=%d, enforce_eager=%s, enable_prefix_caching=%s", s.tp, pythonLiteral(!s.graphs), pythonLiteral(s.prefixCache))
 		l.info("world_size=%d rank=0 local_rank=0 backend=nccl", s.tp)
 	case phaseWeightsBegin:
 		l.info("Starting to load model %v...", s.resolved["model_tag"])

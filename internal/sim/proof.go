@@ -37,7 +37,7 @@ func (e *engine) readSource() error {
 		if e.set.fusedNormRope, err = tree.boolean(file, switchName); err != nil {
 			return err
 		}
-		e.log.info("SIMULATED: %s=%v from %s", switchName, e.set.fusedNormRope, filepath.Join(dir, filepath.FromSlash(file)))
+		e.log.info("SIMULATED: %s = %s from %s", switchName, pythonLiteral(e.set.fusedNormRope), filepath.Join(dir, filepath.FromSlash(file)))
 	}
 	return e.prove()
 }

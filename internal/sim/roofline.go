@@ -42,6 +42,7 @@ type plan struct {
 	post  []kernel // after the step's annotation: sampling, copies
 	graph bool     // replayed, not launched one by one
 	host  float64  // µs of exposed host work before the first launch
+	each  float64  // µs of host work for a launch
 }
 
 // efficiency is how near an engine's kernels come to the data sheet, and what its host code adds to a step.
@@ -58,13 +59,13 @@ type efficiency struct {
 func efficiencyOf(engine string) efficiency {
 	switch engine {
 	case "vllm":
-		return efficiency{0.870, 0.62, 2.1, 330, 900, 17}
+		return efficiency{0.867, 0.62, 2.1, 430, 950, 26}
 	case "tensorrt_llm":
-		return efficiency{0.868, 0.65, 2.0, 300, 800, 15}
+		return efficiency{0.866, 0.64, 2.0, 390, 850, 23}
 	case "tokenspeed":
-		return efficiency{0.862, 0.61, 2.2, 280, 850, 17}
+		return efficiency{0.862, 0.61, 2.2, 350, 900, 27}
 	}
-	return efficiency{0.880, 0.62, 2.0, 160, 950, 18}
+	return efficiency{0.880, 0.62, 2.0, 160, 950, 28}
 }
 
 // attentionCost is a backend's share of bandwidth (decode) and FLOPS (prefill), and its floor in µs.
@@ -150,6 +151,19 @@ func (r roof) hostUS(w work) float64 {
 	return host
 }
 
+// eachUS is the host time of one launch. Prefill is compiled or captured in pieces where graphs are on, which
+// takes most of Python out of the way.
+func (r roof) eachUS(w work) float64 {
+	each := r.eff.launchUS
+	if r.set.compiled {
+		each *= 0.6
+	}
+	if r.set.graphs && len(w.prefills) > 0 {
+		each *= 0.4
+	}
+	return each
+}
+
 // smallUS is the floor of the elementwise kernels that torch.compile can improve.
 func (r roof) smallUS() float64 {
 	if r.set.compiled {
@@ -173,16 +187,13 @@ type moment struct{ launch, start, us float64 }
 // other on the stream, none before its launch. visit may be nil; layer is -1 outside the layers. stretch multiplies
 // kernel times. It returns when the host has launched the last kernel before post, and when the GPU is done.
 func (r roof) timeline(p *plan, stretch float64, visit func(k *kernel, layer int, m moment)) (hostUS, endUS float64) {
-	host, gpu, gap, perLaunch := p.host, 0.0, gapUS(p.graph), r.eff.launchUS
-	if r.set.compiled {
-		perLaunch *= 0.6
-	}
+	host, gpu, gap := p.host, 0.0, gapUS(p.graph)
 	run := func(list []kernel, layer int, graph bool) {
 		for i := range list {
 			k := &list[i]
 			launched := host
 			if !graph {
-				host += perLaunch
+				host += p.each
 			}
 			start := math.Max(gpu+gap, launched+3)
 			us := k.us * stretch

@@ -53,7 +53,7 @@ func newScheduler(set *settings, gpu GPU, pool int, c Config, seed uint64) *sche
 	r := newRoof(gpu, set)
 	shortest := r.stepUS(r.plan(work{decodes: 1, decodeCtx: 1}))
 	s := &scheduler{set: set, roof: r, speed: c.Speed, noise: 1, seed: seed, pool: pool,
-		linger: time.Duration(shortest * 0.55 / c.Speed * 1e3), wake: make(chan struct{}, 1)}
+		linger: time.Duration(shortest * 0.8 / c.Speed * 1e3), wake: make(chan struct{}, 1)}
 	if c.NoiseSD > 0 {
 		s.noise = math.Exp(c.NoiseSD * normal(mix(seed, 11)))
 	}

@@ -41,8 +41,9 @@ func (c *capture) frameArgs(f openFrame) map[string]any {
 	return c.args(a)
 }
 
-// launch writes the host's side: operator, runtime or driver call, flow. It returns the ids that join the device's side.
-func (c *capture) launch(k *kernel, at float64, graph bool) (correlation, external int64) {
+// launch writes the host's side: operator, runtime or driver call, flow. It takes `each` µs in all, and returns the ids
+// that join the device's side.
+func (c *capture) launch(k *kernel, at, each float64, graph bool) (correlation, external int64) {
 	c.correlation += 2
 	correlation = c.correlation
 	name, cat, cbid, length := "cudaLaunchKernel", "cuda_runtime", 211, 1.9
@@ -66,7 +67,7 @@ func (c *capture) launch(k *kernel, at float64, graph bool) (correlation, extern
 			}
 			op["Input Dims"], op["Input type"] = k.dims, kinds
 		}
-		c.out.add(traceEvent{Ph: "X", Cat: "cpu_op", Name: k.op, Pid: c.pid, Tid: c.pid, Ts: at + 0.4, Dur: duration(8.6), Args: c.args(op)})
+		c.out.add(traceEvent{Ph: "X", Cat: "cpu_op", Name: k.op, Pid: c.pid, Tid: c.pid, Ts: at + 0.4, Dur: duration(0.7 * each), Args: c.args(op)})
 	}
 	c.out.add(traceEvent{Ph: "X", Cat: cat, Name: name, Pid: c.pid, Tid: c.pid, Ts: at + 1, Dur: duration(length), Args: args})
 	if c.gpu {

@@ -65,10 +65,10 @@ func (c *capture) step(r stepRecord, at float64) float64 {
 		external := int64(0)
 		if !graph || graphLaunch == 0 {
 			c.enter(c.e.stackOf(k.site, layer, prefill, graph), at+m.launch, hostEnd)
-			corr, external = c.launch(k, at+m.launch, graph)
-			hostEnd = at + m.launch + 9.5
+			corr, external = c.launch(k, at+m.launch, r.plan.each, graph)
+			hostEnd = at + m.launch + 0.8*r.plan.each
 			if graph {
-				graphLaunch, external = corr, 0
+				graphLaunch, external, hostEnd = corr, 0, at+m.launch+50
 			}
 		}
 		if gpuBegin == 0 {
