@@ -112,10 +112,10 @@ func TestProcessesAppendConcurrently(t *testing.T) {
 func TestKilledAppendersLeaveAFileThatGoesOn(t *testing.T) {
 	t.Parallel()
 	var tornOnce int
-	for range 4 {
+	for range 3 {
 		path := runDir(t)
-		// Lines of 2 MiB make the write long enough to be hit while it runs.
-		cmd := child(t, 1000, 2<<20, path)
+		// Lines of 1 MiB make the write long enough to be hit while it runs.
+		cmd := child(t, 1000, 1<<20, path)
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
@@ -135,7 +135,7 @@ func TestKilledAppendersLeaveAFileThatGoesOn(t *testing.T) {
 			tornOnce++
 		}
 	}
-	t.Logf("%d of 4 kills tore a line", tornOnce)
+	t.Logf("%d of 3 kills tore a line", tornOnce)
 }
 
 // goesOn checks what a killed appender left, appends to it, and gives the length of the torn tail that was met.

@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
+	"slices"
 	"strings"
 )
 
-// maxDepth bounds nesting, so that hostile bytes cannot exhaust the stack.
-const maxDepth = 200
+// Bounds against hostile bytes: nesting must not exhaust the stack, nor duplicates be searched for in too many names.
+const (
+	maxDepth   = 200
+	maxMembers = 10_000
+)
 
 // Strict decodes one JSON value into the struct v points to, and refuses what encoding/json lets pass: names in
 // another case, duplicate keys at any depth, unknown fields, missing fields (those without omitempty), bytes behind
@@ -33,41 +36,77 @@ func checkObject(raw []byte) error {
 
 // checkKeys walks one value. A nil type allows any keys.
 func checkKeys(raw []byte, t reflect.Type) error {
-	w := keyWalker{dec: json.NewDecoder(bytes.NewReader(raw))}
-	w.dec.UseNumber()
-	if err := w.value(t, "", 0); err != nil {
-		return err
+	var any json.RawMessage
+	if err := json.Unmarshal(raw, &any); err != nil {
+		return fmt.Errorf("not JSON, or more behind it: %w", err)
 	}
-	if _, err := w.dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is more behind the JSON value")
-	}
-	return nil
+	w := keyWalker{raw: raw}
+	return w.value(t, "", 0)
 }
 
-type keyWalker struct{ dec *json.Decoder }
+// keyWalker goes through valid JSON; it allocates little, since whole ledgers pass through it.
+type keyWalker struct {
+	raw []byte
+	at  int
+}
+
+// space skips white space, commas and colons: in valid JSON they mean nothing to a walk.
+func (w *keyWalker) space() byte {
+	for w.at < len(w.raw) && strings.IndexByte(" \t\r\n,:", w.raw[w.at]) >= 0 {
+		w.at++
+	}
+	return w.raw[w.at]
+}
+
+// text skips a string and gives what is between its quotes.
+func (w *keyWalker) text() []byte {
+	w.at++
+	from := w.at
+	for ; w.raw[w.at] != '"'; w.at++ {
+		if w.raw[w.at] == '\\' {
+			w.at++
+		}
+	}
+	w.at++
+	return w.raw[from : w.at-1]
+}
+
+// name reads a member's name.
+func (w *keyWalker) name() string {
+	from := w.at
+	inner := w.text()
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner)
+	}
+	var name string
+	_ = json.Unmarshal(w.raw[from:w.at], &name) // valid, as checkKeys made sure
+	return name
+}
 
 // value walks the next value, which should fit t; path names it in errors.
 func (w *keyWalker) value(t reflect.Type, path string, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("nested deeper than %d levels", maxDepth)
 	}
-	tok, err := w.dec.Token()
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return fmt.Errorf("not JSON: %w", err)
-	}
-	switch t = bare(t); tok {
-	case json.Delim('{'):
-		return w.object(t, path, depth)
-	case json.Delim('['):
-		for w.dec.More() {
-			if err := w.value(elemOf(t), path, depth+1); err != nil {
+	switch w.space() {
+	case '{':
+		w.at++
+		return w.object(bare(t), path, depth)
+	case '[':
+		w.at++
+		elem := elemOf(bare(t))
+		for w.space() != ']' {
+			if err := w.value(elem, path, depth+1); err != nil {
 				return err
 			}
 		}
-		return w.closing()
+		w.at++
+	case '"':
+		w.text()
+	default:
+		for w.at < len(w.raw) && strings.IndexByte(" \t\r\n,]}", w.raw[w.at]) < 0 {
+			w.at++
+		}
 	}
 	return nil
 }
@@ -75,17 +114,15 @@ func (w *keyWalker) value(t reflect.Type, path string, depth int) error {
 // object walks the members of an object whose brace is already read.
 func (w *keyWalker) object(t reflect.Type, path string, depth int) error {
 	fields := fieldsOf(t)
-	seen := map[string]bool{}
-	for w.dec.More() {
-		tok, err := w.dec.Token()
-		if err != nil {
-			return fmt.Errorf("not JSON: %w", err)
-		}
-		name, _ := tok.(string)
-		if seen[name] {
+	var seen []string
+	for w.space() != '}' {
+		name := w.name()
+		if slices.Contains(seen, name) {
 			return fmt.Errorf("duplicate key %q", path+name)
 		}
-		seen[name] = true
+		if seen = append(seen, name); len(seen) > maxMembers {
+			return fmt.Errorf("an object has more than %d members", maxMembers)
+		}
 		member := elemOf(t)
 		if fields != nil {
 			f, ok := fields[name]
@@ -98,18 +135,11 @@ func (w *keyWalker) object(t reflect.Type, path string, depth int) error {
 			return err
 		}
 	}
+	w.at++
 	for name, f := range fields {
-		if !seen[name] && !strings.Contains(f.Tag.Get("json"), ",omit") {
+		if !slices.Contains(seen, name) && !strings.Contains(f.Tag.Get("json"), ",omit") {
 			return fmt.Errorf("missing field %q", path+name)
 		}
-	}
-	return w.closing()
-}
-
-// closing reads the bracket that ends an object or a list.
-func (w *keyWalker) closing() error {
-	if _, err := w.dec.Token(); err != nil {
-		return fmt.Errorf("not JSON: %w", err)
 	}
 	return nil
 }

@@ -171,7 +171,7 @@ func TestWriterFindsWhatIsSplit(t *testing.T) {
 	t.Parallel()
 	key := "-----BEGIN PRIVATE KEY-----\n" + strings.Repeat("MIIEpAIBAAKCAQEA0123456789abcdef\n", 60) + "-----END PRIVATE KEY-----"
 	var text strings.Builder
-	for i := range 40 {
+	for i := range 12 {
 		for name, v := range planted() {
 			fmt.Fprintf(&text, "line %d %s is %s here\n", i, name, v)
 		}
@@ -179,7 +179,7 @@ func TestWriterFindsWhatIsSplit(t *testing.T) {
 	text.WriteString(key + "\nlast " + planted()["HF_TOKEN"])
 	r := redact.New(planted())
 	want := r.String(text.String())
-	for _, size := range []int{1, 7, 100, 4096, 1 << 20} {
+	for _, size := range []int{1, 100, 4096, 1 << 20} {
 		var out bytes.Buffer
 		w := r.Writer(&out)
 		for in := text.String(); in != ""; {
@@ -211,8 +211,8 @@ func TestWriterBoundsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	secret := planted()["HF_TOKEN"]
 	for name, in := range map[string]string{
-		"a line without end": strings.Repeat("x ", 80<<10) + secret + strings.Repeat(" y", 80<<10),
-		"an endless key":     "-----BEGIN PRIVATE KEY-----" + strings.Repeat("A", 1<<20),
+		"a line without end": strings.Repeat("x ", 40<<10) + secret + strings.Repeat(" y", 40<<10),
+		"an endless key":     "-----BEGIN PRIVATE KEY-----" + strings.Repeat("A", 100<<10),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -227,6 +227,7 @@ func TestWriterBoundsWhatItHolds(t *testing.T) {
 			}
 			require.NoError(t, w.Close())
 			require.NotContains(t, out.String(), secret)
+			require.Less(t, out.Len(), len(in)+100)
 			if strings.Contains(in, secret) {
 				require.Equal(t, r.String(in), out.String())
 				require.Less(t, held, 128<<10)

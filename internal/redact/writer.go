@@ -49,7 +49,7 @@ func (w *Writer) safeCut() int {
 	if w.r != nil && w.r.spanning {
 		limit = max(limit-w.r.longest, 0)
 	}
-	cut := bytes.LastIndexByte(w.buf[:limit], '\n') + 1
+	cut := bytes.LastIndexAny(w.buf[:limit], "\r\n") + 1 // a progress bar ends its lines with \r
 	if open := openKey(w.buf); open >= 0 {
 		cut = min(cut, open)
 	}
