@@ -114,17 +114,26 @@ func (c *connector) handshake(ctx context.Context, t target, via *ssh.Client) (*
 		return ssh.NewClient(sc, channels, requests), nil
 	}
 	_ = conn.Close()
-	if refused != nil {
-		return nil, keys.fault(refused)
-	}
-	var negotiation *ssh.AlgorithmNegotiationError
-	if errors.As(err, &negotiation) && strings.Contains(negotiation.What, "host key") && len(keys.db.HostKeys(t.keyName())) > 0 {
-		return nil, keys.fault(&HostKeyError{Problem: KeyUnoffered, Name: t.keyName(), Cause: err})
+	if f := keyFault(keys, refused, err); f != nil {
+		return nil, f
 	}
 	if strings.Contains(err.Error(), "unable to authenticate") || strings.Contains(err.Error(), "Too many authentication failures") {
 		return nil, authFault(t, ids, err)
 	}
 	return nil, dialFault(ctx, t, via != nil, err)
+}
+
+// keyFault says that a handshake failed over the host's key, nil where it failed over something else.
+func keyFault(keys *hostKeys, refused *HostKeyError, err error) error {
+	if refused != nil {
+		return keys.fault(refused)
+	}
+	name := keys.target.keyName()
+	var negotiation *ssh.AlgorithmNegotiationError
+	if errors.As(err, &negotiation) && strings.Contains(negotiation.What, "host key") && len(keys.db.HostKeys(name)) > 0 {
+		return keys.fault(&HostKeyError{Problem: KeyUnoffered, Name: name, Cause: err})
+	}
+	return nil
 }
 
 // dialTarget opens the byte stream to a target; the jump host resolves the name where there is one.

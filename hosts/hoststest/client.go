@@ -1,6 +1,8 @@
 package hoststest
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/pem"
 	"fmt"
 	"net"
@@ -13,9 +15,6 @@ import (
 	"github.com/skeema/knownhosts"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
-
-	"crypto/ed25519"
-	"crypto/rand"
 
 	"github.com/sotaloop/sotaloop/hosts"
 )

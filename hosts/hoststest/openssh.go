@@ -3,6 +3,8 @@
 package hoststest
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/pem"
 	"fmt"
 	"net"
@@ -12,9 +14,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"crypto/ed25519"
-	"crypto/rand"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
@@ -50,6 +49,7 @@ func NewOpenSSH(t testing.TB, accept ssh.PublicKey, lines ...string) *OpenSSH {
 		"sshd_config": strings.Join(append(lines, []string{
 			"Port " + port, "ListenAddress 127.0.0.1", "HostKey " + filepath.Join(dir, "host_key"),
 			"AuthorizedKeysFile " + filepath.Join(dir, "authorized_keys"), "PidFile none", "StrictModes no", "UsePAM no",
+			"SetEnv HOME=" + t.TempDir(), // neither start-up files nor files of the user who runs the test
 			"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password", "MaxStartups 100", "",
 		}...), "\n"),
 	}
