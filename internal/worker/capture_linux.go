@@ -19,9 +19,6 @@ import (
 )
 
 const (
-	stagePrefill = "prefill"
-	stageDecode  = "decode"
-
 	traceSettle = 2 * time.Second // no file of a capture may change for so long
 	captureLoad = 20 * time.Minute
 )

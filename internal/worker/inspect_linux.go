@@ -61,7 +61,7 @@ func parseLibraries(mapped string) []string {
 
 // isUsual says whether a shared object lies where an engine's own are expected: its environment, the system, CUDA.
 func isUsual(path, home string) bool {
-	for _, dir := range []string{home, resolved(home), "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/cuda", "/opt/nvidia"} {
+	for _, dir := range []string{home, resolved(home), "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/cuda", "/usr/local/nvidia", "/opt/nvidia"} {
 		if strings.HasPrefix(path, dir+"/") {
 			return true
 		}

@@ -37,6 +37,7 @@ func (r *runner) carryOut(ctx context.Context, l *Launch) {
 	r.doing(0, "stopping %s", l.ID)
 	if why := r.stop(e, before); why != nil {
 		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Proc: &e.proc, Failure: why, Files: r.logFile(e)})
+		r.unclean = true
 		r.cancel(fmt.Errorf("launch %s: %s", l.ID, why.Reason))
 		return
 	}

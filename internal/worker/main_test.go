@@ -1,3 +1,5 @@
+//go:build linux
+
 package worker_test
 
 import (
@@ -9,13 +11,17 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/sotaloop/sotaloop/internal/sim"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
 const raceOptions = "atexit_sleep_ms=0"
 
-// TestMain lets the test binary play the two programs that the worker's tests start as real processes.
+// TestMain lets the test binary play the programs that the worker's tests start as real processes.
 func TestMain(m *testing.M) {
+	if play, ok := sim.Personality(os.Args[0]); ok {
+		os.Exit(play(os.Args[1:], os.Environ()))
+	}
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "worker":

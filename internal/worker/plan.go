@@ -15,6 +15,12 @@ import (
 
 const failCanceled = framework.FailCanceled
 
+// The stages a capture can be of.
+const (
+	stagePrefill = "prefill"
+	stageDecode  = "decode"
+)
+
 // The defaults of a plan's durations.
 const (
 	defaultLaunchDeadline = time.Hour

@@ -201,14 +201,14 @@ const (
 
 // Status is what a caller sees of a run.
 type Status struct {
-	RunID     string     `json:"run_id"`
-	State     string     `json:"state"`  // one of the State constants
-	Reason    string     `json:"reason"` // why it failed, was canceled or is lost
-	Events    []Event    `json:"events"` // after the asked seq
-	Doing     string     `json:"doing"`  // a line for people
-	Fraction  float64    `json:"fraction"`
-	Heartbeat float64    `json:"heartbeat_age_s"`
-	Refused   *wireFault `json:"refused,omitempty"` // starting only: why the worker did not begin
+	RunID     string   `json:"run_id"`
+	State     string   `json:"state"`  // one of the State constants
+	Reason    string   `json:"reason"` // why it failed, was canceled or is lost
+	Events    []Event  `json:"events"` // after the asked seq
+	Doing     string   `json:"doing"`  // a line for people
+	Fraction  float64  `json:"fraction"`
+	Heartbeat float64  `json:"heartbeat_age_s"`
+	Refused   *Refusal `json:"refused,omitempty"` // starting only: why the worker did not begin
 }
 
 // Facts is what a probe finds on a host.

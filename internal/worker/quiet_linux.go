@@ -11,7 +11,7 @@ import (
 
 const (
 	quietEvery = 2 * time.Second
-	gpuEvery   = 10 * time.Second
+	gpuEvery   = 30 * time.Second // nvidia-smi costs CPU and takes driver locks
 )
 
 // cpuTimes is /proc/stat's first line in ticks.
@@ -98,13 +98,15 @@ type quietWatch struct {
 }
 
 func (r *runner) watchQuiet(ctx context.Context) *quietWatch {
-	w := &quietWatch{r: r, first: r.viewHost(), end: make(chan struct{}), done: make(chan struct{})}
+	w := &quietWatch{r: r, end: make(chan struct{}), done: make(chan struct{})}
 	w.quiet.ForeignGPU = []string{}
+	w.gpus(ctx)
+	w.first = r.viewHost()
 	go func() {
 		defer close(w.done)
 		tick := time.NewTicker(quietEvery)
 		defer tick.Stop()
-		var gpuAt time.Time
+		gpuAt := time.Now()
 		for {
 			w.memory()
 			if time.Since(gpuAt) >= gpuEvery {

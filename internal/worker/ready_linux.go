@@ -84,57 +84,88 @@ func (a *activity) moved(members []procStat) bool {
 
 func (a *activity) logged() { a.since = time.Now() }
 
+// watchman is the wait for one engine's readiness.
+type watchman struct {
+	r         *runner
+	e         *engine
+	log       *logReader
+	act       *activity
+	answers   chan bool
+	probing   bool // a request is under way
+	healthy   bool
+	nextProbe time.Time
+	nextLook  time.Time
+}
+
 // await waits until the server is ready: 200 on its path, its log line where there is one, and the process alive. It
 // fails by exit, by stall and by deadline.
 func (r *runner) await(ctx context.Context, e *engine) (phases map[string]float64, why *Failure) {
-	p := &e.launch.Protocol
-	log := &logReader{path: e.log, began: e.began, phases: map[string]float64{}}
-	act := &activity{since: time.Now()}
-	answers := make(chan bool, 1)
-	probing, healthy := false, false
-	nextProbe, nextLook := time.Now(), time.Now()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	w := &watchman{r: r, e: e, answers: make(chan bool, 1), act: &activity{since: time.Now()},
+		log: &logReader{path: e.log, began: e.began, phases: map[string]float64{}}}
 	for {
-		if log.read(p) {
-			act.logged()
-		}
-		now := time.Now()
-		if !probing && !healthy && now.After(nextProbe) {
-			probing = true
-			go func() {
-				ctx, stop := context.WithTimeout(ctx, probeLimit)
-				defer stop()
-				answers <- e.control.isReady(ctx, p.ReadyPath)
-			}()
-		}
-		if now.After(nextLook) {
-			act.moved(r.family.look())
-			nextLook = now.Add(500 * time.Millisecond)
-		}
-		switch {
-		case e.isDead():
-			return log.phases, r.deadFailure(e)
-		case ctx.Err() != nil:
-			return log.phases, canceledBy(context.Cause(ctx).Error())
-		case healthy && (p.ReadyLog == "" || log.ready):
-			log.phases["ready"] = time.Since(e.began).Seconds()
-			return log.phases, nil
-		case time.Since(act.since) > r.plan.StallAfter:
-			return log.phases, r.failure(e, framework.FailStalled, fmt.Sprintf("no log line, CPU time or bytes read for %s", r.plan.StallAfter))
-		case time.Since(e.began) > r.plan.LaunchDeadline:
-			return log.phases, r.failure(e, framework.FailDeadline, fmt.Sprintf("not ready after %s", r.plan.LaunchDeadline))
+		w.look(ctx)
+		if why, over := w.verdict(ctx); over {
+			return w.log.phases, why
 		}
 		select {
-		case healthy = <-answers:
-			probing = false
-			nextProbe = time.Now().Add(lookEvery)
+		case w.healthy = <-w.answers:
+			w.probing = false
+			w.nextProbe = time.Now().Add(lookEvery)
 			if time.Since(e.began) > slowAfter {
-				nextProbe = time.Now().Add(time.Second)
+				w.nextProbe = time.Now().Add(time.Second)
 			}
 		case <-e.exited:
 		case <-ctx.Done():
 		case <-time.After(lookEvery):
 		}
 	}
+}
+
+// look reads the log, samples the processes and keeps one readiness request under way.
+func (w *watchman) look(ctx context.Context) {
+	p := &w.e.launch.Protocol
+	if w.log.read(p) {
+		w.act.logged()
+	}
+	now := time.Now()
+	if now.After(w.nextLook) {
+		w.act.moved(w.r.family.look())
+		w.nextLook = now.Add(500 * time.Millisecond)
+		if now.Sub(w.e.began) > slowAfter {
+			w.nextLook = now.Add(2 * time.Second)
+		}
+	}
+	if w.probing || w.healthy || now.Before(w.nextProbe) {
+		return
+	}
+	w.probing = true
+	go func() {
+		ctx, stop := context.WithTimeout(ctx, probeLimit)
+		defer stop()
+		w.answers <- w.e.control.isReady(ctx, p.ReadyPath)
+	}()
+}
+
+// verdict says whether the wait is over, and why it failed if it did.
+func (w *watchman) verdict(ctx context.Context) (why *Failure, over bool) {
+	p, plan := &w.e.launch.Protocol, &w.r.plan
+	took := time.Since(w.e.began)
+	switch {
+	case w.e.isDead():
+		return w.r.deadFailure(w.e), true
+	case ctx.Err() != nil:
+		return canceledBy(context.Cause(ctx).Error()), true
+	case w.healthy && (p.ReadyLog == "" || w.log.ready):
+		w.log.phases["ready"] = took.Seconds()
+		return nil, true
+	case time.Since(w.act.since) > plan.StallAfter:
+		return w.r.failure(w.e, framework.FailStalled, fmt.Sprintf("no log line, CPU time or bytes read for %s", plan.StallAfter)), true
+	case took > plan.LaunchDeadline:
+		return w.r.failure(w.e, framework.FailDeadline, fmt.Sprintf("not ready after %s", plan.LaunchDeadline)), true
+	}
+	return nil, false
 }
 
 // failure describes a failed launch or point with the engine's log, without the secrets it was given.

@@ -58,6 +58,7 @@ type runner struct {
 	journal *journal
 	gpus    *gpuWatch
 	cancel  context.CancelCauseFunc
+	unclean bool // an engine could not be stopped
 
 	mu   sync.Mutex
 	done int // steps behind us
@@ -167,7 +168,11 @@ func (r *runner) execute(ctx context.Context, held *lease) error {
 		r.carryOut(ctx, &r.plan.Launches[i])
 	}
 	state, why := r.verdict(ctx)
-	held.release()
+	if r.unclean {
+		held.abandon()
+	} else {
+		held.release()
+	}
 	_ = os.Remove(filepath.Join(r.dir, reserveFile))
 	last := Event{Kind: EventRunDone, State: state, Failure: why}
 	if err := r.journal.append(last); err != nil {

@@ -30,11 +30,11 @@ var Verbs = []string{VerbRun, VerbPrepare, VerbStatus, VerbFile, VerbCancel, Ver
 type envelope struct {
 	V      int             `json:"v"`
 	Answer json.RawMessage `json:"answer,omitempty"`
-	Fault  *wireFault      `json:"fault,omitempty"`
+	Fault  *Refusal        `json:"fault,omitempty"`
 }
 
-// wireFault carries a fault from the host to the server's machine; its cause is folded into the message.
-type wireFault struct {
+// Refusal carries a fault from the host to the server's machine; its cause is folded into the message.
+type Refusal struct {
 	Code    fault.Code `json:"code"`
 	Rule    string     `json:"rule,omitempty"`
 	Message string     `json:"message"`
@@ -44,19 +44,19 @@ type wireFault struct {
 	Hints   []string   `json:"hints,omitempty"`
 }
 
-func toWire(err error) *wireFault {
+func toWire(err error) *Refusal {
 	f, ok := fault.As(err)
 	if !ok {
-		return &wireFault{Code: fault.Internal, Message: err.Error()}
+		return &Refusal{Code: fault.Internal, Message: err.Error()}
 	}
-	w := &wireFault{Code: f.Code, Rule: f.Rule, Message: f.Message, Field: f.Field, Got: f.Got, Want: f.Want, Hints: f.Hints}
+	w := &Refusal{Code: f.Code, Rule: f.Rule, Message: f.Message, Field: f.Field, Got: f.Got, Want: f.Want, Hints: f.Hints}
 	if f.Cause != nil {
 		w.Message += ": " + f.Cause.Error()
 	}
 	return w
 }
 
-func (w *wireFault) fault() error {
+func (w *Refusal) fault() error {
 	return &fault.Error{Code: w.Code, Rule: w.Rule, Message: w.Message, Field: w.Field, Got: w.Got, Want: w.Want, Hints: w.Hints}
 }
 

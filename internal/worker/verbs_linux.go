@@ -155,7 +155,7 @@ func statusOf(dir, runID string, since int) Status {
 		st.State, st.Reason = StateLost, "the worker is gone without a last event"
 	default:
 		st.State = StateStarting
-		var w wireFault
+		var w Refusal
 		if readJSON(filepath.Join(dir, refusedFile), &w) == nil {
 			st.Refused = &w
 		}
