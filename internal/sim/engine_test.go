@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,23 +38,25 @@ func overlay(t *testing.T) string {
 func TestSwitchDecidesWhoIsAhead(t *testing.T) {
 	h := newHost(t, sim.Config{Seed: 7})
 	model := h.Layout().ModelPath
-	proofs := t.TempDir()
+	proofs, text := t.TempDir(), map[string]string{}
 	patched := []string{"PYTHONPATH=" + overlay(t), "SOTALOOP_PROOF_DIR=" + proofs}
-	took, text := map[string]time.Duration{}, map[string]string{}
-	for _, c := range []struct {
-		name, engine string
-		env          []string
-	}{{"base", "sglang", nil}, {"vllm", "vllm", nil}, {"patched", "sglang", patched}} {
-		p := launch(t, h, c.engine, c.env)
-		took[c.name] = min(closedLoop(t, p.url, model, 16, 8, 64, 16), closedLoop(t, p.url, model, 16, 8, 65, 16))
+	point := func(name, engine string, env ...string) time.Duration {
+		p := launch(t, h, engine, env)
+		took := min(closedLoop(t, p.url, model, 16, 8, 64, 16), closedLoop(t, p.url, model, 16, 8, 65, 16))
 		a, err := ask(t.Context(), p.url+"/v1/completions", completion(model, prompt(32, 500), 12))
 		require.NoError(t, err)
-		text[c.name] = a.text
+		text[name] = a.text
 		require.Zero(t, p.stop(t))
+		return took
 	}
-	t.Logf("base %v, vllm %v, patched %v", took["base"], took["vllm"], took["patched"])
-	require.Greater(t, float64(took["base"])/float64(took["vllm"]), 1.15)
-	require.Greater(t, float64(took["base"])/float64(took["patched"]), 1.15)
+	within(t, func() (float64, bool) {
+		got := float64(point("base", "sglang")) / float64(point("vllm", "vllm"))
+		return got, got > 1.15
+	})
+	within(t, func() (float64, bool) {
+		got := float64(point("base", "sglang")) / float64(point("patched", "sglang", patched...))
+		return got, got > 1.15
+	})
 	require.Equal(t, text["base"], text["patched"])
 	require.Equal(t, text["base"], text["vllm"])
 	proveLoaded(t, proofs, patched[0])
@@ -65,7 +66,7 @@ func proveLoaded(t *testing.T, dir, pythonPath string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "proof-*.json"))
 	require.NoError(t, err)
-	require.Len(t, files, 1)
+	require.NotEmpty(t, files)
 	b, err := os.ReadFile(files[0])
 	require.NoError(t, err)
 	var proof struct {
@@ -81,38 +82,69 @@ func proveLoaded(t *testing.T, dir, pythonPath string) {
 	require.Equal(t, hex.EncodeToString(sum[:]), loaded.SHA256)
 }
 
-// measured is the better of two points of 8 requests at once: whatever else the machine does only adds time.
-func measured(t *testing.T, h *sim.Host, engine string, in, out int, flags ...string) time.Duration {
+// measured is the simulated time of 8 requests at once, as the engine accounts for it; what else the machine does shows
+// in it only where requests come too late for a common step.
+func measured(t *testing.T, h *sim.Host, in, out int, flags ...string) float64 {
 	t.Helper()
-	p := launch(t, h, engine, nil, flags...)
-	took := closedLoop(t, p.url, h.Layout().ModelPath, 8, 8, in, out)
-	require.Equal(t, http.StatusOK, flush(t, p.url))
-	took = min(took, closedLoop(t, p.url, h.Layout().ModelPath, 8, 8, in, out))
+	p := launch(t, h, "sglang", nil, flags...)
+	closedLoop(t, p.url, h.Layout().ModelPath, 8, 8, in, out)
+	_, body, _ := get(t, p.url+"/server_info")
+	var info struct {
+		States []struct {
+			Busy float64 `json:"simulated_busy_s"`
+		} `json:"internal_states"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &info))
 	require.Zero(t, p.stop(t))
-	return took
+	require.Positive(t, info.States[0].Busy)
+	return info.States[0].Busy
 }
 
 func TestFlagsChangeTimes(t *testing.T) {
-	h := newHost(t, sim.Config{})
-	base := measured(t, h, "sglang", 64, 10)
+	h := newHost(t, sim.Config{Speed: 0.5})
+	base := map[int]float64{}
 	for _, c := range []struct {
 		name     string
+		in, out  int
 		flags    []string
 		min, max float64 // of the time over the default's
 	}{
-		{"eager decode is bound by the host", []string{"--disable-cuda-graph"}, 1.2, 3},
-		{"two ranks share weights", []string{"--tp-size", "2"}, 0.4, 0.93},
-		{"half the batch takes two waves", []string{"--max-running-requests", "4"}, 1.5, 2.3},
-		{"eight-bit weights are read faster", []string{"--quantization", "fp8"}, 0.4, 0.93},
-		{"host work is exposed", []string{"--disable-overlap-schedule"}, 1.04, 1.3},
+		{"eager decode is bound by the host", 64, 10, []string{"--disable-cuda-graph"}, 1.3, 3},
+		{"two ranks share weights", 64, 10, []string{"--tp-size", "2"}, 0.4, 0.93},
+		{"half the batch takes two waves", 64, 10, []string{"--max-running-requests", "4"}, 1.5, 2.3},
+		{"eight-bit weights are read faster", 64, 10, []string{"--quantization", "fp8"}, 0.4, 0.93},
+		{"host work is exposed", 64, 10, []string{"--disable-overlap-schedule"}, 1.03, 1.3},
+		{"triton attention is slower on long prompts", 2000, 4, []string{"--attention-backend", "triton"}, 1.02, 1.5},
 	} {
-		got := float64(measured(t, h, "sglang", 64, 10, c.flags...)) / float64(base)
-		t.Logf("%s: %.3f", c.name, got)
-		require.True(t, got > c.min && got < c.max, "%s: %.3f not in (%g, %g)", c.name, got, c.min, c.max)
+		t.Run(c.name, func(t *testing.T) {
+			within(t, func() (float64, bool) {
+				if base[c.in] == 0 {
+					base[c.in] = measured(t, h, c.in, c.out)
+				}
+				got := measured(t, h, c.in, c.out, c.flags...) / base[c.in]
+				if got <= c.min || got >= c.max {
+					base[c.in] = 0 // either of the two may have been disturbed
+					return got, false
+				}
+				return got, true
+			})
+		})
 	}
-	long := measured(t, h, "sglang", 3000, 4)
-	triton := measured(t, h, "sglang", 3000, 4, "--attention-backend", "triton")
-	require.Greater(t, float64(triton)/float64(long), 1.03, "triton attention is slower on long prompts")
+}
+
+// within repeats a measurement that a busy machine may spoil.
+func within(t *testing.T, measure func() (float64, bool)) {
+	t.Helper()
+	seen := []float64{}
+	for range 3 {
+		got, ok := measure()
+		seen = append(seen, got)
+		if ok {
+			t.Logf("%.3f", seen)
+			return
+		}
+	}
+	require.Fail(t, "out of bounds", "%.3f", seen)
 }
 
 // A running request stalls for one step of a long prompt: for all of it, or for a chunk.
@@ -203,7 +235,8 @@ func brokenOverlay(t *testing.T) string {
 
 func TestNoiseIsPerLaunch(t *testing.T) {
 	h := newHost(t, sim.Config{Seed: 5, NoiseSD: 0.4})
-	a, b := measured(t, h, "sglang", 16, 8), measured(t, h, "sglang", 16, 8)
-	t.Logf("%v and %v", a, b)
-	require.Greater(t, max(a, b)-min(a, b), 8*time.Millisecond, "two launches of a seed differ")
+	within(t, func() (float64, bool) {
+		got := measured(t, h, 16, 8) / measured(t, h, 16, 8)
+		return got, got < 0.95 || got > 1.05 // two launches of a seed differ
+	})
 }

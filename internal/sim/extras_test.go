@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	waitFor = 5 * time.Second
+	waitFor = 20 * time.Second
 	tick    = 10 * time.Millisecond
 )
 
@@ -24,11 +24,3 @@ func next(t *testing.T, port string) string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-// flush empties the prefix cache as soon as no request is running any more.
-func flush(t *testing.T, url string) int {
-	t.Helper()
-	status := 0
-	require.Eventually(t, func() bool { status, _ = post(t, url+"/flush_cache", ""); return status == 200 }, waitFor, tick)
-	return status
-}

@@ -28,7 +28,7 @@ func (e *engine) info(w http.ResponseWriter, _ *http.Request) {
 	out["max_total_num_tokens"] = e.mem.tokens
 	out["simulated"] = true
 	out["internal_states"] = []map[string]any{{"last_gen_throughput": math.Float64frombits(e.sched.lastTPS.Load()),
-		"effective_max_running_requests_per_dp": s.maxRunning, "simulated": true,
+		"effective_max_running_requests_per_dp": s.maxRunning, "simulated": true, "simulated_busy_s": float64(e.sched.busyUS.Load()) / 1e6, "simulated_steps": e.sched.steps.Load(),
 		"memory_usage": map[string]any{"weight": e.mem.weights / gib, "kvcache": e.mem.kv / gib, "token_capacity": e.mem.tokens, "graph": s.graphBytes() / gib}}}
 	answer(w, http.StatusOK, out)
 }

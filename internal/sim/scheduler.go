@@ -34,6 +34,7 @@ type scheduler struct {
 	generated atomic.Int64
 	prompted  atomic.Int64
 	finished  atomic.Int64
+	busyUS    atomic.Int64 // simulated µs of all steps
 	active    atomic.Bool
 	lastTPS   atomic.Uint64 // float bits
 
@@ -125,6 +126,7 @@ func (s *scheduler) step(b *batch, at time.Time) time.Time {
 	if late := time.Since(end); late > 50*time.Millisecond {
 		end = end.Add(late) // the machine stood still: do not race after it
 	}
+	s.busyUS.Add(int64(us))
 	tokens := s.finish(b)
 	s.lastTPS.Store(math.Float64bits(float64(tokens) / (us / 1e6)))
 	if s.observe != nil {

@@ -76,6 +76,11 @@ func (p *program) text() string {
 	return p.log.String()
 }
 
+// environment is what every program gets. A program built with the race detector would sleep a second at its end.
+func environment(more []string) []string {
+	return append([]string{"PATH=/usr/bin:/bin", "GORACE=atexit_sleep_ms=0"}, more...)
+}
+
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -101,7 +106,7 @@ func argvOf(h *sim.Host, engine string, port int, flags ...string) []string {
 func begin(t *testing.T, env []string, argv ...string) *program {
 	t.Helper()
 	p := &program{cmd: exec.Command(argv[0], argv[1:]...), done: make(chan error, 1)}
-	p.cmd.Env = append([]string{"PATH=/usr/bin:/bin"}, env...)
+	p.cmd.Env = environment(env)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.WaitDelay = 2 * time.Second
@@ -163,7 +168,7 @@ func fails(t *testing.T, h *sim.Host, engine string, env []string, flags ...stri
 func output(t *testing.T, env []string, argv ...string) (string, int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
-	cmd.Env = append([]string{"PATH=/usr/bin:/bin"}, env...)
+	cmd.Env = environment(env)
 	b, err := cmd.CombinedOutput()
 	if _, ok := err.(*exec.ExitError); err != nil && !ok {
 		require.NoError(t, err)
