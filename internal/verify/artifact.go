@@ -1,0 +1,131 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/sotaloop/sotaloop/internal/ledger"
+)
+
+// named is an artifact as the last entry that names it says it is.
+type named struct {
+	ledger.Artifact
+	seq int
+}
+
+// rewritten are the kinds whose artifacts a later entry may replace: a report is written again, help captured again.
+var rewritten = []string{"report.written", "help.captured"} //nolint:gochecknoglobals // a constant list
+
+// artifacts checks every file that an entry names.
+func (v *verifier) artifacts() (string, error) {
+	if err := v.gather(); err != nil {
+		return "", err
+	}
+	bytes := int64(0)
+	for _, name := range slices.Sorted(maps.Keys(v.files)) {
+		a := v.files[name]
+		if err := v.sameFile(a); err != nil {
+			return "", err
+		}
+		bytes += a.Size
+	}
+	return fmt.Sprintf("%d files, %.1f MiB", len(v.files), float64(bytes)/(1<<20)), nil
+}
+
+// gather finds every artifact that an entry names.
+func (v *verifier) gather() error {
+	for _, e := range v.entries {
+		for _, a := range artifactsIn(e.Payload) {
+			if !filepath.IsLocal(filepath.FromSlash(a.Name)) {
+				return fmt.Errorf("ledger entry %d names %q, which lies outside the directory", e.Seq, a.Name)
+			}
+			old := v.files[a.Name]
+			if old != nil && old.Artifact != a && !slices.Contains(rewritten, e.Kind) {
+				return fmt.Errorf("ledger entry %d names %q with sha256 %s, entry %d with %s", e.Seq, a.Name, a.SHA256, old.seq, old.SHA256)
+			}
+			v.files[a.Name] = &named{Artifact: a, seq: e.Seq}
+		}
+	}
+	return nil
+}
+
+// artifactsIn finds the artifacts of a payload: objects of name, sha256 and size, wherever they stand.
+func artifactsIn(raw json.RawMessage) []ledger.Artifact {
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) == nil {
+		return collect(list)
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil || object == nil {
+		return nil
+	}
+	if len(object) == 3 && object["name"] != nil && object["sha256"] != nil && object["size"] != nil {
+		var a ledger.Artifact
+		if json.Unmarshal(raw, &a) == nil && a.Name != "" {
+			return []ledger.Artifact{a}
+		}
+	}
+	var members []json.RawMessage
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		members = append(members, object[key])
+	}
+	return collect(members)
+}
+
+func collect(list []json.RawMessage) []ledger.Artifact {
+	var out []ledger.Artifact
+	for _, m := range list {
+		if len(m) > 0 && (m[0] == '{' || m[0] == '[') {
+			out = append(out, artifactsIn(m)...)
+		}
+	}
+	return out
+}
+
+// sameFile checks that a file is there, is a plain file, and has the digest that the ledger names.
+func (v *verifier) sameFile(a *named) error {
+	info, err := os.Lstat(v.path(a.Name))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%q, named by ledger entry %d: %w", a.Name, a.seq, plain(err))
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%q is no plain file", a.Name)
+	}
+	f, err := os.Open(v.path(a.Name))
+	if err != nil {
+		return plain(err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return fmt.Errorf("%q: %w", a.Name, plain(err))
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != a.SHA256 {
+		return fmt.Errorf("%q was changed: its sha256 is %s, ledger entry %d names %s", a.Name, got, a.seq, a.SHA256)
+	}
+	if info.Size() != a.Size {
+		return fmt.Errorf("%q has %d bytes, ledger entry %d names %d", a.Name, info.Size(), a.seq, a.Size)
+	}
+	return nil
+}
+
+// plain takes the path out of a file error: it is of the machine that verifies, not of the evidence.
+func plain(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		if errors.Is(err, fs.ErrNotExist) {
+			return errors.New("the file is missing")
+		}
+		return p.Err
+	}
+	return err
+}

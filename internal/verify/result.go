@@ -1,0 +1,36 @@
+package verify
+
+import "fmt"
+
+// Result is what was checked and what was found.
+type Result struct {
+	Path     string      `json:"path"`
+	Campaign string      `json:"campaign"`
+	Entries  int         `json:"entries"`
+	Head     string      `json:"head"` // hash of the ledger's last line
+	OK       bool        `json:"ok"`
+	First    *Difference `json:"first_difference"`
+	Checks   []Check     `json:"checks"`
+	Levels   []string    `json:"levels"` // what a reader may rely on; none where something differs
+	Notes    []string    `json:"notes"`  // facts that are no difference
+}
+
+// Check is one group of checks. It ends at its first difference.
+type Check struct {
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	What    string `json:"what"` // what was compared, with counts
+	Problem string `json:"problem,omitempty"`
+}
+
+// Difference is the first thing that does not hold.
+type Difference struct {
+	Check string `json:"check"`
+	What  string `json:"what"`
+}
+
+func newResult(path string) *Result {
+	return &Result{Path: path, Checks: []Check{}, Levels: []string{}, Notes: []string{}}
+}
+
+func (r *Result) note(format string, args ...any) { r.Notes = append(r.Notes, fmt.Sprintf(format, args...)) }

@@ -1,0 +1,108 @@
+// Package verify checks a run directory offline, with nothing but its files: the chain holds, every artifact is the one
+// the ledger names, and every number that follows from others is computed again and compared. Integers, words and
+// verdicts must be equal; floating-point figures may differ by 1e-9 of their size, since Go fuses multiply-add on some
+// machines and not on others.
+//
+// What it shows is that the directory is consistent. Whoever can write all of it could have made another one; only a
+// witness outside says more, and approvals only with an approvers file that does not come from the directory.
+package verify
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sotaloop/sotaloop/internal/chain"
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/ledger"
+	"github.com/sotaloop/sotaloop/internal/loop"
+)
+
+// Options are what a check may know from elsewhere than the directory.
+type Options struct {
+	// Approvers is an allowed_signers file; nil leaves signatures unchecked. A directory's own keys are never trusted.
+	Approvers []byte
+}
+
+// Dir checks the run directory at path. An error means that there is nothing to check; what does not hold is in the
+// result.
+func Dir(ctx context.Context, path string, opt Options) (*Result, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(filepath.Join(abs, ledger.ChainFile)); err != nil || !info.Mode().IsRegular() {
+		return nil, noLedger(path, err)
+	}
+	v := &verifier{ctx: ctx, dir: abs, opt: opt, res: newResult(path), files: map[string]*named{}}
+	if !v.check("ledger", v.chain) {
+		return v.res, nil
+	}
+	for _, c := range []struct {
+		name string
+		run  func() (string, error)
+	}{
+		{"contract", v.contract},
+		{"artifacts", v.artifacts},
+	} {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		v.check(c.name, c.run)
+	}
+	v.res.OK = v.res.First == nil
+	v.levels()
+	return v.res, nil
+}
+
+func noLedger(path string, err error) error {
+	what := "holds no " + ledger.ChainFile
+	if _, statErr := os.Stat(path); errors.Is(statErr, fs.ErrNotExist) {
+		what = "does not exist"
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		what = "cannot be read: " + err.Error()
+	}
+	return fault.New(fault.NotFound, "%q is no run directory: it %s", path, what).At("path", path).
+		Hint("name a campaign's folder, for example runs/20261123_qwen3-8b_sota_loop")
+}
+
+// verifier is one check of one directory.
+type verifier struct {
+	ctx     context.Context
+	dir     string
+	opt     Options
+	res     *Result
+	entries []chain.Entry
+	state   *loop.State
+	files   map[string]*named // artifacts by name
+}
+
+// check runs one group of checks and says whether it held.
+func (v *verifier) check(name string, run func() (string, error)) bool {
+	what, err := run()
+	c := Check{Name: name, What: what, OK: err == nil}
+	if err != nil {
+		c.Problem = err.Error()
+		if v.res.First == nil {
+			v.res.First = &Difference{Check: name, What: c.Problem}
+		}
+	}
+	v.res.Checks = append(v.res.Checks, c)
+	return c.OK
+}
+
+// path is where an artifact lies on disk.
+func (v *verifier) path(name string) string { return filepath.Join(v.dir, filepath.FromSlash(name)) }
+
+// levels says what a reader may rely on.
+func (v *verifier) levels() {
+	if v.res.First != nil {
+		return
+	}
+	v.res.Levels = append(v.res.Levels, "consistent", "unwitnessed")
+	if v.state.Contract.Host.Simulated {
+		v.res.Levels = append(v.res.Levels, "simulated")
+	}
+}
