@@ -32,7 +32,7 @@ type pacer struct {
 func newPacer(clk *clock) *pacer {
 	runtime.LockOSThread()
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	return &pacer{clk: clk, raw: runtime.GOMAXPROCS(0) > 2}
+	return &pacer{clk: clk, raw: slotsToSpare()}
 }
 
 // until waits for the instant and says whether it was reached before ctx ended.

@@ -56,7 +56,7 @@ type pollLink struct {
 // newPoller starts the loops: one for every four CPUs, at most four.
 func newPoller(clk *clock) (*poller, error) {
 	p := &poller{}
-	for range min(max(runtime.GOMAXPROCS(0)/4, 1), 4) {
+	for range min(max(runtime.NumCPU()/4, 1), 4) {
 		l, err := newPollLoop(clk)
 		if err != nil {
 			p.close()
@@ -68,7 +68,7 @@ func newPoller(clk *clock) (*poller, error) {
 }
 
 func newPollLoop(clk *clock) (*pollLoop, error) {
-	l := &pollLoop{clk: clk, links: map[int32]pollable{}, raw: runtime.GOMAXPROCS(0) > 1}
+	l := &pollLoop{clk: clk, links: map[int32]pollable{}, raw: slotsToSpare()}
 	var err error
 	if l.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, err
@@ -148,9 +148,9 @@ func (l *pollLoop) run() {
 // pollPatience bounds a raw wait, in milliseconds.
 const pollPatience = 10
 
-// wait waits for events. The raw call keeps the runtime's slot: handing it back and taking it again wakes the runtime's
-// monitor thread each time, which costs more than the event. The runtime stays in charge, since its preemption signal
-// ends the wait, and the wait is short where signals are switched off. With one slot only there is none to keep.
+// wait waits for events. Where the runtime has slots to spare, the raw call keeps one: handing it back and taking it
+// again wakes the runtime's monitor thread each time, which costs more than the event. The runtime stays in charge,
+// since its preemption signal ends the wait, and the wait is short where signals are switched off.
 func (l *pollLoop) wait(events []unix.EpollEvent) int {
 	if !l.raw {
 		n, err := unix.EpollWait(l.ep, events, -1)

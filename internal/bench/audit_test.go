@@ -1,0 +1,88 @@
+package bench_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sotaloop/sotaloop/internal/bench"
+	"github.com/sotaloop/sotaloop/internal/contract"
+)
+
+func TestAuditJudges(t *testing.T) {
+	t.Parallel()
+	quiet := bench.Audit{LoopLagP99MS: ptr(1.9), GCPauseMaxMS: ptr(1.9), Steal: ptr(0.019), CPUShare: ptr(0.79), CPUSeconds: ptr(0.01)}
+	quick := recording(100, 0)
+	for _, r := range quick.Records {
+		r.Sent = r.Sched + 9e5 // 0.9 ms late
+	}
+	a := bench.JudgeAudit(quiet, quick)
+	require.False(t, a.ClientLimited, "%v", a.Reasons)
+	require.InDelta(t, 0.9, *a.LateSendP99MS, 1e-9)
+	require.Equal(t, 400, a.Events)
+	require.InDelta(t, 25, *a.CPUPerEventUS, 1e-9)
+	require.False(t, a.WiderLimits)
+
+	for name, change := range map[string]func(*bench.Audit){
+		"loop_lag_p99_ms":  func(a *bench.Audit) { a.LoopLagP99MS = ptr(2.1) },
+		"gc_pause_max_ms":  func(a *bench.Audit) { a.GCPauseMaxMS = ptr(2.1) },
+		"steal":            func(a *bench.Audit) { a.Steal = ptr(0.021) },
+		"cpu_share":        func(a *bench.Audit) { a.CPUShare = ptr(0.81) },
+		"late_send_p99_ms": func(a *bench.Audit) { a.Limits = bench.Limits{LateSend: time.Microsecond, LateShare: 1e-9} },
+	} {
+		noisy := quiet
+		change(&noisy)
+		got := bench.JudgeAudit(noisy, quick)
+		require.True(t, got.ClientLimited, name)
+		require.Len(t, got.Reasons, 1)
+		require.Contains(t, got.Reasons[0], name+" ")
+	}
+	wide := quiet
+	wide.LoopLagP99MS, wide.Limits.LoopLag = ptr(40.0), 50*time.Millisecond
+	got := bench.JudgeAudit(wide, quick)
+	require.False(t, got.ClientLimited)
+	require.True(t, got.WiderLimits, "declared openly")
+	require.Equal(t, 2*time.Millisecond, got.Limits.GCPause, "the others keep their defaults")
+
+	broke := recording(100, 0)
+	broke.Records[7] = failed(7, 700)
+	broke.Records[7].ErrorClass = bench.ErrSocketLimit
+	require.Contains(t, bench.JudgeAudit(quiet, broke).Reasons, "socket_errors 1 > 0")
+}
+
+func TestLateSendLimitFollowsTTFTAndMakespan(t *testing.T) {
+	t.Parallel()
+	slow := recording(100, 0)
+	for _, r := range slow.Records {
+		r.First, r.Last, r.End = r.First+1000*millisecond, r.Last+1000*millisecond, r.End+1000*millisecond
+	}
+	require.InDelta(t, 10.505, bench.JudgeAudit(bench.Audit{}, slow).LateSendLimitMS, 1e-6, "1 % of the median TTFT")
+	slow.Header.Scenario.Arrival = contract.ArrivalBurst
+	require.InDelta(t, 50, bench.JudgeAudit(bench.Audit{}, slow).LateSendLimitMS, 1e-6, "0.5 % of a makespan of 10 s")
+}
+
+// TestCertify runs the certificate with its mock in this process: what is lost or miscounted shows; how exact it is
+// depends on the machine and is no test.
+func TestCertify(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- (&bench.Mock{TTFT: 5 * time.Millisecond, ITL: 10 * time.Millisecond}).Serve(ctx, l) }()
+	c, err := bench.Certify(t.Context(), "http://"+l.Addr().String(), bench.CertifySpec{Streams: 20, ITL: 10 * time.Millisecond, Duration: 400 * time.Millisecond})
+	cancel()
+	require.NoError(t, <-ended)
+	require.NoError(t, err)
+	require.Equal(t, 800, c.Events)
+	require.Zero(t, c.EventsLost)
+	require.Less(t, c.TTFTErrorMS.P50, 100.0)
+	require.Less(t, c.ITLErrorMS.P50, 10.0, "the client's own error is below the gap")
+	require.Positive(t, c.CPUPerEventUS)
+
+	_, err = bench.Certify(t.Context(), "http://127.0.0.1:1", bench.CertifySpec{})
+	require.Error(t, err)
+}
