@@ -150,6 +150,8 @@ type VerdictTaken struct {
 	Result compare.Result `json:"result"`
 	Rows   int            `json:"rows"`
 	Digest string         `json:"digest"` // of the row keys it rests on
+	// Proposal is the patch that a revalidation's verdict is about.
+	Proposal string `json:"proposal,omitempty"`
 }
 
 // TraceCaptured is one profiler trace.
@@ -237,6 +239,8 @@ type RevalidationEnded struct {
 	Equality  Equality       `json:"equality"`
 	Tests     string         `json:"tests"`
 	Results   []VerdictTaken `json:"results"`
+	// TestsLog is what the proposal's tests printed, where they ran.
+	TestsLog *ledger.Artifact `json:"tests_log,omitempty"`
 }
 
 // Equality counts requests whose output digests differ, between launches of one build and across the patch.

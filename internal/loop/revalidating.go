@@ -110,7 +110,7 @@ func (c *campaign) runRevalidation(ctx context.Context, j JobStarted, p *jobs.Pr
 		return err
 	}
 	p.Set(0.01, "running the proposal's tests")
-	tests, err := c.runTests(ctx, st, prop)
+	tests, log, err := c.runTests(ctx, st, prop)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (c *campaign) runRevalidation(ctx context.Context, j JobStarted, p *jobs.Pr
 	if err := c.profile(ctx, profile, sides.patched.overlay, sides.inbox, p); err != nil {
 		return err
 	}
-	return c.endRevalidation(ctx, prop, sides, args.Blocks, tests)
+	return c.endRevalidation(ctx, prop, sides, RevalidationEnded{Tests: tests, TestsLog: log}, args.Blocks)
 }
 
 // threeSides renders base and patched with overlays made alike, and each comparison side's measured candidate.
@@ -291,74 +291,56 @@ func drawLength(src *rand.Rand, n int) int {
 	return v
 }
 
-// runTests runs the proposal's tests on the host with the declared runner; "" where the proposal names none.
-func (c *campaign) runTests(ctx context.Context, st *State, prop *ProposalState) (string, error) {
+// runTests runs the proposal's tests on the host with the declared runner and says how they went, with their log.
+func (c *campaign) runTests(ctx context.Context, st *State, prop *ProposalState) (string, *ledger.Artifact, error) {
 	if len(prop.Tests) == 0 {
-		return "none named", nil
+		return "none named", nil, nil
 	}
 	_, target, err := c.target(st)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if len(target.TestRunner) == 0 {
-		return "not run: the engine entry declares no test_runner", nil
+		return "not run: the engine entry declares no test_runner", nil, nil
 	}
 	h, host, err := c.loop.host(st.Contract.Host.Name)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	client, _, err := h.worker(ctx)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	env := map[string]string{}
 	maps.Copy(env, host.Env)
 	out, exit, err := client.Query(ctx, append(append([]string{}, target.TestRunner...), prop.Tests...), env, testTimeout)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	if _, err := c.ledger.Put("patches/"+prop.ID+".tests.log", strings.NewReader(c.loop.opt.Redact.String(out))); err != nil {
-		return "", err
+	log, err := c.ledger.Put("patches/"+prop.ID+".tests.log", strings.NewReader(c.loop.opt.Redact.String(out)))
+	if err != nil {
+		return "", nil, err
 	}
 	if exit != 0 {
-		return fmt.Sprintf("failed: exit %d", exit), nil
+		return fmt.Sprintf("failed: exit %d", exit), &log, nil
 	}
-	return "passed", nil
+	return "passed", &log, nil
 }
 
 // endRevalidation takes the verdicts and records predicted against measured.
-func (c *campaign) endRevalidation(ctx context.Context, prop *ProposalState, sides sides3, blocks int, tests string) error {
+func (c *campaign) endRevalidation(ctx context.Context, prop *ProposalState, sides sides3, end RevalidationEnded, blocks int) error {
 	st, err := c.state()
 	if err != nil {
 		return err
 	}
-	equality, outputs, err := c.equality(st, prop, sides)
-	if err != nil {
-		return err
-	}
-	end := RevalidationEnded{Proposal: prop.ID, Predicted: prop.Predicted, Interval: []float64{}, Outputs: outputs, Equality: equality, Tests: tests}
 	base := compare.Selector{Side: sides.base.candidate.Entry, Candidate: sides.base.candidate.ID}
-	patched := compare.Selector{Side: base.Side + sides.patched.suffix, Candidate: base.Candidate + sides.patched.suffix}
 	var leaders []compare.Selector
 	for _, l := range sides.leaders {
 		leaders = append(leaders, compare.Selector{Side: l.candidate.Entry, Candidate: l.candidate.ID})
 	}
-	for _, f := range []struct {
-		family, use string
-		against     []compare.Selector
-		m           int
-	}{
-		{familyPatched, useMain, []compare.Selector{base}, len(st.Contract.Scenarios)},
-		{familyCampaign, useMain, leaders, st.Contract.Blocks.Comparisons},
-		{familyUnseen, useUnseen, []compare.Selector{base}, 1},
-	} {
-		taken, err := takeVerdict(st, prop.ID, f.family, f.use, patched, f.against, f.m, blocks)
-		if err != nil {
-			return err
-		}
-		end.Results = append(end.Results, taken)
+	if err := judgePatch(st, prop, patchedSides{base: base, leaders: leaders, blocks: blocks, read: c.ledger.ReadAll}, &end); err != nil {
+		return err
 	}
-	measured(&end, prop.Symptom.Scenario)
 	return c.record(ctx, func(s *State) ([]chain.Pending, error) {
 		if s.Proposal(prop.ID).Reval != nil {
 			return nil, nil
@@ -374,6 +356,41 @@ func (c *campaign) endRevalidation(ctx context.Context, prop *ProposalState, sid
 		e, err := entry(kindReval, end)
 		return append(pending, e), err
 	})
+}
+
+// patchedSides is what a revalidation compares.
+type patchedSides struct {
+	base    compare.Selector
+	leaders []compare.Selector
+	blocks  int
+	read    func(ledger.Artifact) ([]byte, error)
+}
+
+// judgePatch fills in what follows from a revalidation's rows and records: verdicts, output equality, the measured gain.
+func judgePatch(st *State, prop *ProposalState, s patchedSides, end *RevalidationEnded) (err error) {
+	suffix := patchSuffix + prop.ID
+	end.Proposal, end.Predicted, end.Interval, end.Results = prop.ID, prop.Predicted, []float64{}, nil
+	if end.Equality, end.Outputs, err = equality(st, prop, suffix, s.read); err != nil {
+		return err
+	}
+	patched := compare.Selector{Side: s.base.Side + suffix, Candidate: s.base.Candidate + suffix}
+	for _, f := range []struct {
+		family, use string
+		against     []compare.Selector
+		m           int
+	}{
+		{familyPatched, useMain, []compare.Selector{s.base}, len(st.Contract.Scenarios)},
+		{familyCampaign, useMain, s.leaders, st.Contract.Blocks.Comparisons},
+		{familyUnseen, useUnseen, []compare.Selector{s.base}, 1},
+	} {
+		taken, err := takeVerdict(st, prop.ID, f.family, f.use, patched, f.against, f.m, s.blocks)
+		if err != nil {
+			return err
+		}
+		end.Results = append(end.Results, taken)
+	}
+	measured(end, prop.Symptom.Scenario)
+	return nil
 }
 
 // takeVerdict compares the patched side with others over one use of the revalidation's rows.
@@ -394,7 +411,7 @@ func takeVerdict(st *State, proposal, family, use string, target compare.Selecto
 	if err != nil {
 		return VerdictTaken{}, fault.Wrap(fault.InvalidInput, err, "the revalidation's rows cannot be compared (%s)", family)
 	}
-	return VerdictTaken{Look: blocks, Phase: string(compare.PhaseRevalidate), Family: family, Result: result, Rows: len(rows), Digest: rowsDigest(rows)}, nil
+	return VerdictTaken{Look: blocks, Phase: string(compare.PhaseRevalidate), Family: family, Result: result, Rows: len(rows), Digest: rowsDigest(rows), Proposal: proposal}, nil
 }
 
 // proposalRows are one revalidation's rows of the given sides.
@@ -445,17 +462,17 @@ func gain(ratio float64, lowerIsBetter bool) float64 {
 }
 
 // equality counts requests whose output digests differ: between two launches of the base, and between base and patched.
-func (c *campaign) equality(st *State, prop *ProposalState, s sides3) (Equality, string, error) {
+func equality(st *State, prop *ProposalState, suffix string, read func(ledger.Artifact) ([]byte, error)) (Equality, string, error) {
 	base, patched := [][]string{}, [][]string{}
 	for _, p := range st.Points {
 		if p.Use != useEquality || p.Records == nil || !strings.Contains(p.Row.LaunchID, "."+prop.ID+".") {
 			continue
 		}
-		digests, err := c.outputs(*p.Records)
+		digests, err := outputs(*p.Records, read)
 		if err != nil {
 			return Equality{}, "", err
 		}
-		if strings.HasSuffix(p.Row.Side, s.patched.suffix) {
+		if strings.HasSuffix(p.Row.Side, suffix) {
 			patched = append(patched, digests)
 		} else {
 			base = append(base, digests)
@@ -481,8 +498,8 @@ func (c *campaign) equality(st *State, prop *ProposalState, s sides3) (Equality,
 }
 
 // outputs reads the output digests of measured requests, by index.
-func (c *campaign) outputs(a ledger.Artifact) ([]string, error) {
-	raw, err := c.ledger.ReadAll(a)
+func outputs(a ledger.Artifact, read func(ledger.Artifact) ([]byte, error)) ([]string, error) {
+	raw, err := read(a)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func (s *State) apply(e chain.Entry) error {
 	case kindSearch:
 		return set(e, s.Searches, func(x SearchEnded) string { return x.Entry })
 	case kindVerdict:
-		return appendOnce(s, e, &s.Verdicts, func(v VerdictTaken) string { return fmt.Sprint(v.Phase, v.Family, v.Look) })
+		return appendOnce(s, e, &s.Verdicts, func(v VerdictTaken) string { return fmt.Sprint(v.Phase, " ", v.Family, " ", v.Proposal, " ", v.Look) })
 	case kindRefused:
 		return appendOnce(s, e, &s.Refusals, func(RuleRefused) string { return fmt.Sprint(e.Seq) })
 	case kindReport:
