@@ -148,7 +148,7 @@ func options() server.Options {
 	}
 }
 
-// bad marks tests that must not depend on the library's texts.
+// requireNoGoWords wants nothing in an answer that tells how the server is made.
 func requireNoGoWords(t *testing.T, raw string) {
 	t.Helper()
 	for _, word := range []string{"&{", "goroutine", "json:", "Go struct", "interface {", "panic", ".go:", "/root"} {

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -451,13 +450,6 @@ func FuzzArguments(f *testing.F) {
 		require.NotContains(t, out.String(), "internal error")
 		require.Equal(t, 1, strings.Count(out.String(), "\n"), out.String())
 	})
-}
-
-func TestGoldensAreCommitted(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob("testdata/exchange/*.txtar")
-	require.NoError(t, err)
-	require.Len(t, files, 6)
 }
 
 func BenchmarkStart(b *testing.B) {
