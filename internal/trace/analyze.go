@@ -121,6 +121,9 @@ func readFile(ctx context.Context, in input, server Server, m *mapping, read fun
 	if err != nil && !errors.As(err, &stopped) {
 		return result{file: f, err: missing(in.path, err)}
 	}
+	if ctx.Err() != nil {
+		return result{file: f, err: ctx.Err()}
+	}
 	if stopped != nil {
 		f.Incomplete, f.OffsetBytes, f.Error = true, stopped.offset, stopped.Error()
 	}
@@ -158,7 +161,7 @@ func tabulate(f File, p *parser, in input, server Server, m *mapping) result {
 		r.file.Incomplete = true
 	}
 	b := newBuilder(p.store, in.label, f.Digest[:min(len(f.Digest), digestLen)], m)
-	for _, n := range b.assigned.notes {
+	for _, n := range b.warnings {
 		r.notes = append(r.notes, fmt.Sprintf("%q: %s", in.path, n))
 	}
 	if b.onCPU {

@@ -38,7 +38,7 @@ type assigned struct {
 	stepOf    []int32 // index into windows, -1 none
 	post      []bool  // launched after its step's window
 	stageOf   []uint8
-	notes     []string
+	warnings  []string
 	framework string
 }
 
@@ -50,8 +50,8 @@ func assign(j *joined, label string) *assigned {
 		a.stepOf[i] = -1
 	}
 	switch {
-	case len(j.notes) > 0:
-		a.open(j.store, j.notes, label)
+	case len(j.cpuNotes) > 0:
+		a.open(j.store, j.cpuNotes, label)
 		a.byLaunch(j)
 	case len(j.forwards) > 0:
 		a.open(j.store, j.forwards, label)
@@ -75,7 +75,7 @@ func (a *assigned) open(s *store, notes []note, label string) {
 	unknown := map[string]bool{}
 	for _, n := range notes {
 		w := stepWindow{ts: n.ts, end: n.ts + n.dur, place: n.place, stage: stageNumber(label)}
-		if st := s.steps[n.name]; st != nil {
+		if st := s.stepNames[n.name]; st != nil {
 			w.stage, w.draft = stageNumber(st.stage), st.draft
 			a.framework = st.framework
 			if st.unknown {
@@ -92,7 +92,7 @@ func (a *assigned) open(s *store, notes []note, label string) {
 			modes = append(modes, fmt.Sprintf("%q", m))
 		}
 		slices.Sort(modes)
-		a.notes = append(a.notes, "steps of unknown mode are unassigned: "+strings.Join(modes, ", "))
+		a.warnings = append(a.warnings, "steps of unknown mode are unassigned: "+strings.Join(modes, ", "))
 	}
 	slices.SortStableFunc(a.windows, func(x, y stepWindow) int {
 		return cmp.Or(cmp.Compare(x.place, y.place), cmp.Compare(x.ts, y.ts), cmp.Compare(y.end, x.end))

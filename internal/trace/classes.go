@@ -46,9 +46,10 @@ func newClassifier() *classifier {
 		"chunk_scan", "chunk_state", "state_passing", "bmm_chunk", "chunk_cumsum", "chunk_local_cumsum", "chunk_fwd", "chunk_bwd",
 		"recompute_w_u", "kkt", "solve_tril", "wkv", "rwkv", "linear_attn", "linear_attention", "lightning_attn", "lightning_attention",
 		"fused_recurrent", "gated_linear_attn", "chunk_gla", "merge_16x16", "gla_fwd", "retention", "short_conv", "mixer2_gated")
+	kernels := rule(catNameAttention, "fwd_grouped", "batch_prefill", "batch_decode", "flash_attn", "with_kv_cache", "with_paged_kv")
 	rope := rule(catNameRope, "rope", "mrope", "rotary", "rotary_embedding", "apply_rope", "yarn", "rot_emb")
 	cache := rule(catNameKVCache,
-		"reshape_and_cache", "concat_and_cache", "and_cache", "set_kv", "set_mla_kv", "set_k_and_s", "store_kv", "store_cache", "kv_buffer",
+		"reshape_and_cache", "concat_and_cache", "and_cache", "set_kv", "set_mla_kv", "set_paged_kv", "get_k_and_s", "set_k_and_s", "store_kv", "store_cache", "kv_buffer",
 		"append_paged_kv", "append_kv", "copy_kv", "write_kv", "update_kv", "save_kv", "load_kv", "move_kv", "swap_kv", "quant_kv", "kv_cache_quant",
 		"gather_kv", "transfer_kv", "kv_transfer", "kv_cache_copy", "copy_all_layer_kv", "copy_blocks", "swap_blocks", "transfer_kernel_impl",
 		"write_req_to_token", "req_to_token", "get_last_loc", "alloc_extend", "alloc_decode", "gather_cache", "gather_and_maybe_dequant_cache",
@@ -63,7 +64,7 @@ func newClassifier() *classifier {
 		"topk_transform", "page_table", "cascade", "mmha", "masked_multihead", "multihead", "qkv_attn", "fwd_kernel_no_stage", "attn_fwd",
 		"kv_splits", "num_kv_splits", "fmhca", "context_mha", "reduce_segments", "paged_mqa")
 	moe := rule(catNameMoE,
-		"moe", "moes", "kmoe", "expert", "experts", "topk_gating", "topkgating", "gating", "grouped_topk", "topk_softmax", "topk_sigmoid", "fused_gate",
+		"moe", "moes", "kmoe", "fmoe", "group_gemm_starts", "preprocess_topk", "expert", "experts", "topk_gating", "topkgating", "gating", "grouped_topk", "topk_softmax", "topk_sigmoid", "fused_gate",
 		"router", "routing", "matmul_ogs", "ep_scatter", "ep_gather", "src2dst", "pre_reorder", "post_reorder", "compute_m_range", "expand_input_rows",
 		"permute_rows", "unpermute", "compute_strides", "v3_topk", "mega_moe", "token_permutation", "hash_topk", "topk_gating_softmax", "biased_topk",
 		"moe_align", "moe_sum", "finalize_moe", "fused_experts", "routed", "p_matmul_ogs", "fused_topk", "combine_topk", "expt_data", "ragged_tensor",
@@ -92,7 +93,7 @@ func newClassifier() *classifier {
 		"topk", "top_k", "sort", "radix", "radixsort", "scan", "cumsum", "cumprod", "softmax", "soft_max", "bitonic", "prefix_sum", "histogram", "nonzero", "unique", "bincount",
 		"logsumexp", "count_nonzero", "segmented_sort", "searchsorted", "compact")
 	memory := rule(catNameMemory,
-		"memcpy", "memcpy32", "memset", "copy", "fill", "cat", "cat_array", "concat", "transpose", "permute", "pad", "unpad", "copybuffer", "copy_buffer", "fillbuffer", "fill_buffer",
+		"memcpy", "memcpy32", "memset", "copy", "fill", "cat", "cat_array", "concat", "transpose", "nchw_to_nhwc", "nhwc_to_nchw", "permute", "pad", "unpad", "copybuffer", "copy_buffer", "fillbuffer", "fill_buffer",
 		"index_elementwise", "index_put", "gather", "scatter", "zero", "zeros", "dma", "contiguous", "slice", "split", "stack", "repeat_interleave", "roll", "flip", "pack", "unpack", "copies",
 		"reshape", "batch_memcpy", "batch_mem_op", "write_zeros", "expand", "narrow", "index_kernel", "take", "masked_select", "shuffle", "assign")
 	reduction := rule(catNameReduction, "reduce", "reduction", "sum", "mean", "max", "min", "prod", "var", "argmin", "any", "all", "aminmax")
@@ -100,7 +101,7 @@ func newClassifier() *classifier {
 		"elementwise", "pointwise", "add", "mul", "sub", "div", "arange", "where", "clamp", "pow", "rsqrt", "sqrt", "cast", "triu", "tril", "neg", "compare", "bitwise", "logical", "increment",
 		"abs", "exp", "log", "tanh", "cos", "sin", "lerp", "residual", "scale", "bias", "linspace", "masked_fill", "binary", "unary", "convert", "addcmul", "add_bias")
 	return &classifier{
-		strong: []classRule{communication, sampling, mamba, rope, cache, attention, moe, activationPair, gemm, norm, quantization, activation},
+		strong: []classRule{communication, sampling, mamba, kernels, rope, cache, attention, moe, activationPair, gemm, norm, quantization, activation},
 		// Namespaces that outweigh a plain word of the function ("vllm::moe::sum", "deep_ep::…::copy").
 		scoped: []classRule{communication, sampling, mamba, attention, moe},
 		plain:  []classRule{embedding, ordering, memory, reduction, elementwise},
@@ -116,6 +117,7 @@ func newClassifier() *classifier {
 			rule(catNameSampling, "argmax", "multinomial", "exponential"), rule(catNameReduction, "softmax", "cumsum", "sort", "topk"),
 		},
 		grouped: []string{words("group"), words("grouped"), words("bmm"), words("ptr_array"), words("group_problem_shape"), words("m_grouped"), words("masked"), words("contiguous")},
+		extend:  words("_fwd_kernel"),
 		expert:  []string{words("moe"), words("expert"), words("experts"), words("fused_moe"), words("ep_moe"), words("fusedmoe")},
 	}
 }

@@ -38,6 +38,7 @@ func Categories() []string {
 type classifier struct {
 	strong, scoped, plain, late, functors, inductor []classRule
 	grouped, expert                                 []string
+	extend                                          string // the bare name of SGLang's Triton prefill attention
 }
 
 // classifierOnce makes the classifier when it is first needed.
@@ -66,8 +67,17 @@ func (c *classifier) byName(name string) string {
 	if got := c.inductorName(name); got != "" {
 		return got
 	}
+	if strings.HasPrefix(name, "Memcpy ") || strings.HasPrefix(name, "Memset ") {
+		return catNameMemory
+	}
 	s := parseSymbol(name)
+	if s.function == c.extend && s.scope == " " {
+		return catNameAttention
+	}
 	if got := first(c.strong, s.function); got != "" {
+		if got == catNameGemm && has(s.scope, c.expert) {
+			return catNameMoE
+		}
 		return got
 	}
 	if got := first(c.scoped, s.scope); got != "" {

@@ -21,14 +21,20 @@ func familyName(name string) string {
 	var b strings.Builder
 	for i := 0; i < len(name); i++ {
 		c := name[i]
-		if isDigit(c) && (i == 0 || !isLetter(name[i-1]) || name[i-1] == 'x' && i > 1 && isDigit(name[i-2])) {
-			b.WriteByte('#')
-			for i+1 < len(name) && isDigit(name[i+1]) {
-				i++
-			}
+		if !isDigit(c) {
+			b.WriteByte(c)
 			continue
 		}
-		b.WriteByte(c)
+		end := i
+		for end < len(name) && isDigit(name[end]) {
+			end++
+		}
+		if i == 0 || !isLetter(name[i-1]) || name[i-1] == 'x' && i > 1 && isDigit(name[i-2]) {
+			b.WriteByte('#')
+		} else { // sm90, bf16: part of a word
+			b.WriteString(name[i:end])
+		}
+		i = end - 1
 	}
 	return b.String()
 }

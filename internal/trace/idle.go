@@ -108,10 +108,10 @@ func overlapOf(list []interval, from, to int64) int64 {
 
 // crossesWindow tells that a new profiling window began between two moments.
 func (b *builder) crossesWindow(from, to int64) bool {
-	if len(b.windows) < 2 {
+	if len(b.recorded) < 2 {
 		return false
 	}
-	for _, w := range b.windows {
+	for _, w := range b.recorded {
 		if w.ts > from && w.ts <= to {
 			return true
 		}

@@ -14,21 +14,24 @@ const (
 	minPeriod = 3
 	// minLayers is how many equal layers make a pass.
 	minLayers = 3
+	// minCovered is the share of a stage's kernels that must lie in layers.
+	minCovered = 0.6
 )
 
 // pass is a stretch of the kernel sequence in which layers repeat.
 type pass struct{ from, layers int }
 
-// layerTable finds the layers of a stage: the shortest period with which its kernel names repeat. Passes
-// are the stretches where they do; what lies between them (embedding, logits, sampling) breaks the period.
+// layerTable finds the layers of a stage by the period of its kernel names. Passes are the stretches
+// where names repeat; what lies between them (embedding, logits, sampling) breaks the period.
 func (b *builder) layerTable(stage uint8) Layers {
 	out := Layers{Rows: []Layer{}}
 	seq := b.sequence(stage)
-	period := findPeriod(b.namesOf(seq))
+	beats := b.beatsOf(seq)
+	period := findPeriod(beats)
 	if period == 0 {
 		return out
 	}
-	passes := findPasses(b.namesOf(seq), period)
+	passes := findPasses(beats, period)
 	if len(passes) == 0 {
 		return out
 	}
@@ -61,37 +64,35 @@ func (b *builder) sequence(stage uint8) []uint32 {
 	return seq
 }
 
-// namesOf gives the names of a sequence.
-func (b *builder) namesOf(seq []uint32) []uint32 {
-	out := make([]uint32, len(seq))
+// beat is what must be equal for kernels to correspond: the name, and the step or graph replay, as no
+// layer repeats across their borders.
+type beat struct {
+	name uint32
+	part int32
+}
+
+// beatsOf gives the beats of a sequence.
+func (b *builder) beatsOf(seq []uint32) []beat {
+	out := make([]beat, len(seq))
 	for i, e := range seq {
-		out[i] = b.gpu.at(int(e)).name
+		out[i] = beat{name: b.gpu.at(int(e)).name, part: b.stepOf[e]}
+		if b.viaGraph(int(e)) {
+			out[i].part = -2 - b.launchOf[e]
+		}
 	}
 	return out
 }
 
-// findPeriod gives the shortest distance at which names repeat nearly as well as at the best distance;
-// 0 when they do not repeat.
-func findPeriod(names []uint32) int {
+// findPeriod gives the shortest period whose passes cover most of the sequence; 0 when none does. The
+// shortest, as two layers, or a whole pass, repeat as well as one layer does.
+func findPeriod(names []beat) int {
 	names = names[:min(len(names), maxSequence)]
-	longest := min(maxPeriod, len(names)/minLayers)
-	scores := make([]float64, longest+1)
-	best := 0.0
-	for p := minPeriod; p <= longest; p++ {
-		same := 0
-		for i := p; i < len(names); i++ {
-			if names[i] == names[i-p] {
-				same++
-			}
+	for p := minPeriod; p <= min(maxPeriod, len(names)/minLayers); p++ {
+		covered := 0
+		for _, s := range findPasses(names, p) {
+			covered += s.layers * p
 		}
-		scores[p] = float64(same) / float64(len(names)-p)
-		best = max(best, scores[p])
-	}
-	if best < 0.6 {
-		return 0
-	}
-	for p := minPeriod; p <= longest; p++ {
-		if scores[p] >= 0.85*best && !constantRun(names, p) {
+		if float64(covered) >= minCovered*float64(len(names)) && !constantRun(names, p) {
 			return p
 		}
 	}
@@ -99,7 +100,7 @@ func findPeriod(names []uint32) int {
 }
 
 // constantRun tells a period whose repeated piece is one name over and over: no layer.
-func constantRun(names []uint32, p int) bool {
+func constantRun(names []beat, p int) bool {
 	mid := len(names) / 2
 	for i := mid + 1; i < mid+p && i < len(names); i++ {
 		if names[i] != names[mid] {
@@ -110,7 +111,7 @@ func constantRun(names []uint32, p int) bool {
 }
 
 // findPasses gives the stretches of at least minLayers equal layers.
-func findPasses(names []uint32, period int) []pass {
+func findPasses(names []beat, period int) []pass {
 	var list []pass
 	for i := 0; i+period < len(names); {
 		n := 0

@@ -13,7 +13,7 @@ func WriteMarkdown(w io.Writer, a *Analysis) error {
 	m := &markdown{bufio.NewWriter(w)}
 	m.printf("# Trace analysis\n")
 	for _, f := range a.Files {
-		m.printf("\n- `%s`: rank %d, %d events, %.3f ms of GPU time", cell(f.Path), f.Rank, f.Events, f.TotalUS/1000)
+		m.printf("\n- %s: rank %d, %d events, %.3f ms of GPU time", code(f.Path), f.Rank, f.Events, f.TotalUS/1000)
 		if f.Incomplete {
 			m.printf("; **incomplete**: %s", cell(f.Error))
 		}
@@ -92,7 +92,7 @@ func (m *markdown) kernels(s *Stage) {
 	m.table("Id", "Kernel", "Category", "Time ms", "Share", "Launches", "Mean us", "p50", "p99", "Python location (share)", "CPU op", "At most")
 	for _, k := range s.Kernels {
 		m.row("`"+k.ID+"`", name(k.Name), k.Category, fmt.Sprintf("%.3f", k.TotalUS/1000), percent(k.Share), k.Launches,
-			us(k.MeanUS), us(k.P50US), us(k.P99US), sites(k.Locations, k.LocationSource), cell(k.CPUOp), percent(k.Ceiling))
+			us(k.MeanUS), us(k.P50US), us(k.P99US), sites(k.Locations, k.LocationSource), cell(k.CPUOp), atMost(k.Ceiling))
 	}
 	if hidden := s.KernelsTotal - len(s.Kernels); hidden > 0 {
 		m.printf("\n%d smaller rows not shown.\n", hidden)
@@ -107,7 +107,7 @@ func (m *markdown) overlap(s *Stage) {
 	m.table("Id", "Priority", "Verdict", "Kernel", "Share", "Alone us", "Hidden", "Risk", "Advice", "At most")
 	for _, o := range s.Overlap {
 		m.row("`"+o.ID+"`", o.Priority, o.Verdict, name(o.Name), percent(o.ShareOfBusy), us(o.ExclusiveUS), percent(o.HiddenRatio),
-			o.Risk+": "+cell(o.RiskWhy), o.Advice, percent(o.Ceiling))
+			o.Risk+": "+cell(o.RiskWhy), o.Advice, atMost(o.Ceiling))
 	}
 }
 
@@ -119,7 +119,7 @@ func (m *markdown) fuse(s *Stage) {
 	m.table("Id", "State", "Pattern", "Share", "Why", "Exists in", "Hint", "At most")
 	for _, f := range s.Fuse {
 		m.row("`"+f.ID+"`", f.State, f.Pattern, percent(f.Share), cell(f.Why), fmt.Sprintf("%s `%s` (%s)", f.Framework, f.SourcePath, f.Upstream),
-			f.Hint, percent(f.Ceiling))
+			f.Hint, atMost(f.Ceiling))
 	}
 }
 
@@ -130,7 +130,7 @@ func (m *markdown) idle(s *Stage) {
 	m.printf("\n### Idle: %.3f ms, %s of the wall time\n\n", s.Idle.IdleUS/1000, percent(s.Idle.ShareOfWall))
 	m.table("Id", "Cause", "Time ms", "Share of wall", "Gaps", "Longest us", "At us", "At most")
 	for _, c := range s.Idle.Causes {
-		m.row("`"+c.ID+"`", c.Cause, fmt.Sprintf("%.3f", c.TotalUS/1000), percent(c.Share), c.Gaps, us(c.LongestUS), us(c.LongestAtUS), percent(c.Ceiling))
+		m.row("`"+c.ID+"`", c.Cause, fmt.Sprintf("%.3f", c.TotalUS/1000), percent(c.Share), c.Gaps, us(c.LongestUS), us(c.LongestAtUS), atMost(c.Ceiling))
 	}
 }
 
@@ -183,7 +183,7 @@ func name(s string) string {
 	if !strings.HasPrefix(s, "Memcpy ") && !strings.HasPrefix(s, "Memset ") {
 		s = cutArguments(strings.ReplaceAll(s, "(anonymous namespace)", "anonymous"))
 	}
-	return "`" + cell(shorten(strings.TrimPrefix(s, "void "), 90)) + "`"
+	return code(shorten(strings.TrimPrefix(s, "void "), 90))
 }
 
 // cell makes foreign text safe inside a table: one line, no column marks, no code marks, no HTML.
@@ -194,5 +194,16 @@ func cell(s string) string {
 		}
 		return r
 	}, s)
-	return strings.NewReplacer("|", "¦", "`", "'", "<", "‹", ">", "›").Replace(s)
+	return strings.NewReplacer("|", "¦", "`", "'", "<", "&lt;").Replace(s)
+}
+
+// code makes foreign text safe inside a code span of a table.
+func code(s string) string { return "`" + strings.ReplaceAll(cell(s), "&lt;", "<") + "`" }
+
+// atMost renders a ceiling; what takes all of the time has none.
+func atMost(v float64) string {
+	if v >= 99 {
+		return "–"
+	}
+	return percent(v)
 }

@@ -21,7 +21,7 @@ func parseNanos(b []byte) (ns int64, ok bool) {
 		v = v*10 + int64(b[i]-'0')
 		i++
 	}
-	if i == start || i-start > 15 {
+	if i == start || i-start > 16 || v > int64(maxMicros) {
 		return slowNanos(b)
 	}
 	v *= 1000

@@ -9,6 +9,8 @@ import (
 const (
 	// minOverlapNS is the least total time for which overlapping is worth a row.
 	minOverlapNS = 5_000
+	// minOverlapShare is the least share of the stage's busy time.
+	minOverlapShare = 0.01
 	// overlapRows is how many rows of each verdict a stage shows.
 	overlapRows = 5
 )
@@ -26,7 +28,7 @@ func (b *builder) overlapTable(stage uint8, rows []Kernel) []Overlap {
 	groups := b.groupsOf(stage)
 	for i := range groups {
 		c := b.coverOf(&groups[i])
-		if c.total < minOverlapNS {
+		if c.total < minOverlapNS || float64(c.total) < minOverlapShare*float64(b.time.busy[stage]) {
 			continue
 		}
 		o := b.overlapRow(&rows[i], c, b.time.busy[stage])
@@ -114,11 +116,9 @@ func (b *builder) judge(stage uint8, list []Overlap, rows []Kernel) {
 	}
 }
 
-// overlapPriority ranks a row: P1 try it, P2 check the dependencies first, P4 leave it, P5 too small.
+// overlapPriority ranks a row: P1 try it, P2 check the dependencies first, P4 leave it.
 func overlapPriority(o *Overlap) (priority, advice string) {
 	switch {
-	case o.ShareOfBusy < 0.01:
-		return "P5", "too small to matter"
 	case o.Verdict == "low_roi_hidden":
 		return "P4", "already hidden; leave it"
 	case o.Risk != "low":

@@ -36,6 +36,9 @@ func (w *window) more(keep int) bool {
 	if w.err != nil {
 		return false
 	}
+	if w.err = w.ctx.Err(); w.err != nil {
+		return false
+	}
 	c, ok := <-w.src.chunks
 	if !ok {
 		w.err = w.ctx.Err()
@@ -114,13 +117,13 @@ func skipValue(b []byte, i int) int {
 	case '{', '[':
 		return skipNested(b, i)
 	}
-	j := i
+	if c := b[i]; !isDigit(c) && !isLetter(c) && c != '-' { // letters: true, null, and NaN as Python writes it
+		return broken
+	}
+	j := i + 1
 	for j < len(b) {
 		switch b[j] {
 		case ',', '}', ']', ' ', '\n', '\r', '\t':
-			if j == i {
-				return broken
-			}
 			return j
 		case '"', '{', '[', ':':
 			return broken

@@ -1,5 +1,7 @@
 package trace
 
+import "bytes"
+
 // skipper follows a value of any size through chunks without keeping it.
 type skipper struct {
 	depth    int
@@ -10,27 +12,49 @@ type skipper struct {
 
 // feed reads on in b and returns how many bytes belong to the value; done reports that it ended there.
 func (s *skipper) feed(b []byte) (n int, done bool, ok bool) {
-	for i, c := range b {
-		switch {
-		case s.escape:
-			s.escape = false
-		case s.inString:
-			if c == '\\' {
-				s.escape = true
-			} else if c == '"' {
-				s.inString = false
-				if s.depth == 0 {
-					return i + 1, true, true
-				}
+	for i := 0; i < len(b); s.started = true {
+		if s.inString {
+			if i = s.string(b, i); !s.inString && s.depth == 0 {
+				return i, true, true
 			}
-		default:
-			if end, stop, good := s.outside(c); stop {
-				return i + end, true, good
-			}
+			continue
 		}
-		s.started = true
+		if end, stop, good := s.outside(b[i]); stop {
+			return i + end, true, good
+		}
+		i++
 	}
 	return len(b), false, true
+}
+
+// string follows a string from b[i] on and returns the index after it, or len(b) when it goes on.
+func (s *skipper) string(b []byte, i int) int {
+	quote := -1 // the next quote, found once and not again for every escape before it
+	for i < len(b) {
+		if s.escape {
+			s.escape = false
+			i++
+			continue
+		}
+		if quote < i {
+			if quote = bytes.IndexByte(b[i:], '"'); quote < 0 {
+				quote = len(b)
+			} else {
+				quote += i
+			}
+		}
+		if at := bytes.IndexByte(b[i:quote], '\\'); at >= 0 {
+			i += at + 1
+			s.escape = true
+			continue
+		}
+		if quote < len(b) {
+			s.inString = false
+			return quote + 1
+		}
+		return len(b)
+	}
+	return i
 }
 
 // outside handles a byte that is in no string; end is 1 when the byte belongs to the value.

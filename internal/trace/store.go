@@ -2,26 +2,26 @@ package trace
 
 // store keeps of one trace what its tables need, while it is read.
 type store struct {
-	names   *names
-	labels  *names // pids and tids that are no numbers
-	types   *names
-	calls   []callKind       // by name
-	ranks   []int16          // of Python frames by name, 0 unseen
-	steps   map[uint32]*step // parsed step names; nil for names that are none
-	sites   map[uint32]site
-	threads places
-	streams places
+	names     *names
+	labels    *names // pids and tids that are no numbers
+	types     *names
+	calls     []callKind       // by name
+	ranks     []int16          // of Python frames by name, 0 unseen
+	stepNames map[uint32]*step // parsed step names; nil for names that are none
+	sites     map[uint32]site
+	threads   places
+	streams   places
 
 	gpu      paged[gpuEvent]
 	launches paged[launch]
 	ops      paged[op]
 	frames   paged[frame]
 	flows    paged[flow]
-	notes    []note // on threads
+	cpuNotes []note // on threads
 	gpuNotes []note // on streams
 	forwards []note // TensorRT-LLM's _forward_step frames
 	nodes    []graphNode
-	windows  []interval // of the profiler
+	recorded []interval // profiling windows
 
 	first   int64 // start of the earliest event kept
 	bad     int64 // events with impossible times
@@ -30,11 +30,14 @@ type store struct {
 	idless  bool  // such GPU work was seen
 }
 
+// maxGPU is the longest piece of GPU work that is believed, in nanoseconds: an hour.
+const maxGPU = 3600 * 1_000_000_000
+
 // newStore makes an empty store.
 func newStore() *store {
 	return &store{
 		names: newNames(), labels: newNames(), types: newNames(),
-		steps: map[uint32]*step{}, sites: map[uint32]site{}, first: 1<<63 - 1,
+		stepNames: map[uint32]*step{}, sites: map[uint32]site{}, first: 1<<63 - 1,
 	}
 }
 
@@ -47,10 +50,11 @@ func (s *store) add(e *event) {
 	if e.ph != 'X' || e.cat == catOther {
 		return
 	}
-	if e.bad || !e.timed || !e.lasting {
+	if e.bad || !e.timed || !e.lasting || e.cat.isGPU() && e.dur > maxGPU {
 		s.bad++
 		return
 	}
+	s.first = min(s.first, e.ts)
 	switch e.cat {
 	case catKernel, catMemcpy, catMemset:
 		s.addGPU(e)
@@ -63,7 +67,7 @@ func (s *store) add(e *event) {
 	case catNote, catGPUNote:
 		s.addNote(e)
 	case catSpan:
-		s.windows = append(s.windows, interval{e.ts, e.ts + e.dur})
+		s.recorded = append(s.recorded, interval{e.ts, e.ts + e.dur})
 	}
 }
 
@@ -73,7 +77,6 @@ func (s *store) addGPU(e *event) {
 	if !ok {
 		return
 	}
-	s.seen(e)
 	name, _ := s.names.id(e.name, e.escaped)
 	if e.args.hasNode {
 		s.nodes = append(s.nodes, graphNode{uint32(s.gpu.len()), fold(e.args.graph), fold(e.args.node)})
@@ -91,7 +94,6 @@ func (s *store) addOp(e *event) {
 	if !ok {
 		return
 	}
-	s.seen(e)
 	name, _ := s.names.id(e.name, e.escaped)
 	var types uint32
 	if len(e.args.types) > 0 {
@@ -157,10 +159,10 @@ func (s *store) addCall(e *event) {
 // addNote keeps an annotation that names a step.
 func (s *store) addNote(e *event) {
 	name, isNew := s.names.id(e.name, e.escaped)
-	if _, looked := s.steps[name]; isNew || !looked {
-		s.steps[name] = parseStep(s.names.text(name))
+	if _, looked := s.stepNames[name]; isNew || !looked {
+		s.stepNames[name] = parseStep(s.names.text(name))
 	}
-	if s.steps[name] == nil {
+	if s.stepNames[name] == nil {
 		return
 	}
 	if e.cat == catGPUNote {
@@ -170,7 +172,7 @@ func (s *store) addNote(e *event) {
 		return
 	}
 	if thread, ok := s.threadOf(e); ok {
-		s.notes = append(s.notes, note{ts: e.ts, dur: e.dur, name: name, place: thread})
+		s.cpuNotes = append(s.cpuNotes, note{ts: e.ts, dur: e.dur, name: name, place: thread})
 	}
 }
 
@@ -183,9 +185,6 @@ func (s *store) addFlow(e *event) {
 		s.flows.add(flow{ts: e.ts, id: fold(e.id), place: at, start: e.ph == 's'})
 	}
 }
-
-// seen notes the earliest time.
-func (s *store) seen(e *event) { s.first = min(s.first, e.ts) }
 
 // threadOf numbers the event's thread.
 func (s *store) threadOf(e *event) (uint16, bool) {

@@ -110,7 +110,7 @@ func parseMangled(name string) symbol {
 		rest = rest[digits+n:]
 	}
 	if len(path) == 0 {
-		return symbol{function: words(name), scope: "  ", templates: "  "}
+		return symbol{function: words(name), scope: " ", templates: " "}
 	}
 	return symbol{
 		function:  words(path[len(path)-1]),
