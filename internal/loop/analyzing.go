@@ -116,19 +116,9 @@ func (c *campaign) analyze(ctx context.Context, id string, p *jobs.Progress) err
 	if err := c.ledger.Verify(t.File); err != nil {
 		return err
 	}
-	path := c.ledger.Path(t.File.Name)
-	a, err := trace.Analyze(ctx, []string{path}, trace.Options{
-		Labels: map[string]string{path: t.Stage}, Server: trace.Server{Model: st.Contract.Model.ID, TP: tensorParallel(st, t.Candidate)},
-		Progress: func(done, total int64) { p.Set(float64(done)/float64(max(total, 1)), "") },
-	})
+	a, err := tablesOf(ctx, st, t, c.ledger.Path(t.File.Name), func(done, total int64) { p.Set(float64(done)/float64(max(total, 1)), "") })
 	if err != nil {
 		return err
-	}
-	for i := range a.Files { // paths of this machine stay out of artifacts
-		a.Files[i].Path = t.File.Name
-	}
-	for i := range a.Stages {
-		a.Stages[i].Path = t.File.Name
 	}
 	tables, err := c.ledger.PutJSON("analysis/"+id+".json", a)
 	if err != nil {
@@ -143,6 +133,23 @@ func (c *campaign) analyze(ctx context.Context, id string, p *jobs.Progress) err
 		return err
 	}
 	return c.put(ctx, kindAnalysis, TraceAnalyzed{Trace: id, Tables: tables, Markdown: markdown})
+}
+
+// tablesOf analyses the trace at path; paths of this machine stay out of the tables.
+func tablesOf(ctx context.Context, st *State, t TraceCaptured, path string, progress func(done, total int64)) (*trace.Analysis, error) {
+	a, err := trace.Analyze(ctx, []string{path}, trace.Options{
+		Labels: map[string]string{path: t.Stage}, Server: trace.Server{Model: st.Contract.Model.ID, TP: tensorParallel(st, t.Candidate)}, Progress: progress,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range a.Files {
+		a.Files[i].Path = t.File.Name
+	}
+	for i := range a.Stages {
+		a.Stages[i].Path = t.File.Name
+	}
+	return a, nil
 }
 
 // tensorParallel reads a candidate's layout for the fuse patterns' gates; 1 where nothing is said.

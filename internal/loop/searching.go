@@ -263,16 +263,22 @@ func preflightFailure(st *State, entry string) string {
 
 // endSearch records effort, coverage and the best candidate of each scenario.
 func (c *campaign) endSearch(ctx context.Context, st *State, args searchArgs, why string, cov search.Coverage, failed string) error {
-	end := SearchEnded{Entry: args.Entry, Strategy: args.Strategy, Knobs: len(args.Space), Tried: cov.Tried, Listed: cov.Listed, Why: why, Failed: failed,
-		Best: map[string]string{}, Scores: map[string]float64{}}
+	end := SearchEnded{Entry: args.Entry, Strategy: args.Strategy, Knobs: len(args.Space), Tried: cov.Tried, Listed: cov.Listed, Why: why, Failed: failed}
+	scoreSearch(st, &end)
+	return c.put(ctx, kindSearch, end)
+}
+
+// scoreSearch fills in what follows from the launches and rows of a side's search: effort, scores and the best.
+func scoreSearch(st *State, end *SearchEnded) {
+	end.Launches, end.GPUHours, end.Best, end.Scores = 0, 0, map[string]string{}, map[string]float64{}
 	for _, l := range st.Launches {
-		if l.Entry == args.Entry && l.Phase == string(compare.PhaseSearch) {
+		if l.Entry == end.Entry && l.Phase == string(compare.PhaseSearch) {
 			end.Launches++
 			end.GPUHours += l.SecondsS / 3600 * float64(st.Contract.GPUCount())
 		}
 	}
 	for _, cand := range st.Candidates {
-		if cand.Entry != args.Entry {
+		if cand.Entry != end.Entry {
 			continue
 		}
 		if score, ok := trialScore(st.Contract, searchRows(st, cand.ID)); ok {
@@ -280,11 +286,10 @@ func (c *campaign) endSearch(ctx context.Context, st *State, args searchArgs, wh
 		}
 	}
 	for _, s := range st.Contract.Scenarios {
-		if best := bestOf(st, args.Entry, s); best != "" {
+		if best := bestOf(st, end.Entry, s); best != "" {
 			end.Best[s.Name] = best
 		}
 	}
-	return c.put(ctx, kindSearch, end)
 }
 
 // bestOf is the candidate with the best row of a scenario, SLA first.
