@@ -144,7 +144,7 @@ func requireFrames(t *testing.T, c chrome, h *sim.Host) {
 		require.NoError(t, err)
 		require.Contains(t, strings.Split(string(b), "\n")[line-1], "def "+m[3]+"(", e.Name)
 	}
-	for _, want := range []string{"qwen3.py", "fused_norm_rope.py", "rotary_embedding.py", "layernorm.py", "scheduler.py", "sampler.py"} {
+	for _, want := range []string{"qwen3.py", "fused_norm_rope.py", "qk_norm_rope_reference", "layernorm.py", "scheduler.py", "sampler.py"} {
 		require.Regexp(t, want, fmt.Sprint(seen))
 	}
 }

@@ -57,14 +57,10 @@ func sglangSites(site string) []frameRef {
 		return join(model, frameRef{norm, "RMSNorm.forward_cuda"})
 	case "qkv":
 		return join(prepare, column...)
-	case "qk_copy":
-		return join(prepare, frameRef{fused, "apply_qk_norm"})
-	case "qk_norm":
-		return join(prepare, frameRef{fused, "apply_qk_norm"}, frameRef{norm, "RMSNorm.forward_cuda"})
-	case "rope":
-		return join(prepare, frameRef{"srt/layers/rotary_embedding.py", "RotaryEmbedding.forward_cuda"})
+	case "qk_copy", "qk_norm", "rope":
+		return join(prepare, frameRef{fused, "qk_norm_rope"}, frameRef{fused, "qk_norm_rope_reference"})
 	case "fused_norm_rope":
-		return join(prepare, frameRef{fused, "fused_qk_norm_rope"})
+		return join(prepare, frameRef{fused, "qk_norm_rope"}, frameRef{fused, "fused_qk_norm_rope"})
 	case "store_kv", "attention":
 		return join(attn, frameRef{"", "RadixAttention"}, frameRef{"srt/layers/radix_attention.py", "RadixAttention.forward"})
 	case "o_proj":

@@ -87,64 +87,60 @@ func functionLines(text string) map[string]int {
 	return out
 }
 
-// unbalanced is the line of the first bracket that does not pair, 0 for none. Strings and comments are skipped; this
-// stands for the interpreter's own check and catches what a broken patch usually leaves.
+// unbalanced is the line of the first bracket or string that does not pair, 0 for none. It stands for the interpreter's
+// own check and catches what a broken patch usually leaves.
 func unbalanced(text string) int {
-	type open struct {
-		c    byte
-		line int
-	}
-	var stack []open
-	line, quote := 1, ""
+	closes := map[byte]byte{')': '(', ']': '[', '}': '{'}
+	var stack []byte
+	var lines []int
+	line := 1
 	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if c == '\n' {
+		switch c := text[i]; c {
+		case '\n':
 			line++
-			if len(quote) == 1 {
-				return line - 1
-			}
-		}
-		if quote != "" {
-			switch {
-			case c == '\\':
-				if i+1 < len(text) && text[i+1] == '\n' {
-					line++
-				}
-				i++
-			case strings.HasPrefix(text[i:], quote):
-				i += len(quote) - 1
-				quote = ""
-			}
-			continue
-		}
-		switch c {
 		case '#':
 			for i+1 < len(text) && text[i+1] != '\n' {
 				i++
 			}
 		case '"', '\'':
-			quote = string(c)
-			if strings.HasPrefix(text[i:], strings.Repeat(quote, 3)) {
-				quote = strings.Repeat(quote, 3)
-				i += 2
-			}
-		case '(', '[', '{':
-			stack = append(stack, open{c, line})
-		case ')', ']', '}':
-			pair := map[byte]byte{')': '(', ']': '[', '}': '{'}
-			if len(stack) == 0 || stack[len(stack)-1].c != pair[c] {
+			end, ok := stringEnd(text, i)
+			if !ok {
 				return line
 			}
-			stack = stack[:len(stack)-1]
+			line += strings.Count(text[i:end], "\n")
+			i = end - 1
+		case '(', '[', '{':
+			stack, lines = append(stack, c), append(lines, line)
+		case ')', ']', '}':
+			if len(stack) == 0 || stack[len(stack)-1] != closes[c] {
+				return line
+			}
+			stack, lines = stack[:len(stack)-1], lines[:len(lines)-1]
 		}
 	}
-	if len(stack) > 0 {
-		return stack[0].line
-	}
-	if quote != "" {
-		return line
+	if len(lines) > 0 {
+		return lines[0]
 	}
 	return 0
+}
+
+// stringEnd is the index after the Python string that begins at i; only a triple-quoted one may hold line ends.
+func stringEnd(text string, i int) (int, bool) {
+	quote := text[i : i+1]
+	if strings.HasPrefix(text[i:], strings.Repeat(quote, 3)) {
+		quote = strings.Repeat(quote, 3)
+	}
+	for i += len(quote); i < len(text); i++ {
+		switch {
+		case text[i] == '\\':
+			i++
+		case text[i] == '\n' && len(quote) == 1:
+			return 0, false
+		case strings.HasPrefix(text[i:], quote):
+			return i + len(quote), true
+		}
+	}
+	return 0, false
 }
 
 // boolean reads a module constant NAME = True or False.

@@ -53,16 +53,57 @@ def fused_qk_norm_rope(
     )
 
 
-def apply_qk_norm(
+def qk_norm_rope_reference(
     q: torch.Tensor,
     k: torch.Tensor,
-    q_norm: torch.nn.Module,
-    k_norm: torch.nn.Module,
     head_dim: int,
+    eps: float,
+    q_weight: torch.Tensor,
+    k_weight: torch.Tensor,
+    cos_sin_cache: torch.Tensor,
+    positions: torch.Tensor,
 ):
-    """Normalise q and k a head at a time; the reference that the fused kernel has to match."""
+    """The sequence that the fused kernel has to match: a copy and a norm for each of q and k, then the rotation."""
     q_by_head = q.contiguous().reshape(-1, head_dim)
-    q_by_head = q_norm(q_by_head)
+    torch.ops.sgl_kernel.rmsnorm.default(q_by_head, q_by_head, q_weight, eps)
     k_by_head = k.contiguous().reshape(-1, head_dim)
-    k_by_head = k_norm(k_by_head)
-    return q_by_head.view(q.shape), k_by_head.view(k.shape)
+    torch.ops.sgl_kernel.rmsnorm.default(k_by_head, k_by_head, k_weight, eps)
+    q, k = q_by_head.view(q.shape), k_by_head.view(k.shape)
+    torch.ops.sgl_kernel.apply_rope_pos_ids_cos_sin_cache.default(
+        q, k, cos_sin_cache, positions, False
+    )
+    return q, k
+
+
+def qk_norm_rope(
+    qkv: torch.Tensor,
+    num_heads: int,
+    num_kv_heads: int,
+    head_dim: int,
+    eps: float,
+    q_weight: torch.Tensor,
+    k_weight: torch.Tensor,
+    cos_sin_cache: torch.Tensor,
+    positions: torch.Tensor,
+    is_neox_style: bool = True,
+):
+    """Split qkv, normalise q and k a head at a time, and rotate both."""
+    sizes = [num_heads * head_dim, num_kv_heads * head_dim, num_kv_heads * head_dim]
+    if can_fuse_qk_norm_rope(head_dim, qkv.dtype, is_neox_style):
+        fused_qk_norm_rope(
+            qkv,
+            num_heads,
+            num_kv_heads,
+            head_dim,
+            eps,
+            q_weight,
+            k_weight,
+            cos_sin_cache,
+            positions,
+        )
+        return qkv.split(sizes, dim=-1)
+    q, k, v = qkv.split(sizes, dim=-1)
+    q, k = qk_norm_rope_reference(
+        q, k, head_dim, eps, q_weight, k_weight, cos_sin_cache, positions
+    )
+    return q, k, v

@@ -6,11 +6,7 @@ import torch
 from torch import nn
 
 from sglang.srt.layers.activation import SiluAndMul
-from sglang.srt.layers.fused_norm_rope import (
-    apply_qk_norm,
-    can_fuse_qk_norm_rope,
-    fused_qk_norm_rope,
-)
+from sglang.srt.layers.fused_norm_rope import qk_norm_rope
 from sglang.srt.layers.layernorm import RMSNorm
 from sglang.srt.layers.linear import ColumnParallelLinear, RowParallelLinear
 from sglang.srt.layers.logits_processor import LogitsProcessor
@@ -64,27 +60,18 @@ class Qwen3Attention(nn.Module):
         self, positions: torch.Tensor, hidden_states: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         qkv = self.qkv_proj(hidden_states)
-        if can_fuse_qk_norm_rope(
-            self.head_dim, qkv.dtype, self.rotary_emb.is_neox_style
-        ):
-            fused_qk_norm_rope(
-                qkv,
-                self.num_heads,
-                self.num_kv_heads,
-                self.head_dim,
-                self.q_norm.variance_epsilon,
-                self.q_norm.weight,
-                self.k_norm.weight,
-                self.rotary_emb.cos_sin_cache,
-                positions,
-            )
-            return qkv.split([self.q_size, self.kv_size, self.kv_size], dim=-1)
-        q, k, v = qkv.split([self.q_size, self.kv_size, self.kv_size], dim=-1)
-        q, k = apply_qk_norm(
-            q, k, self.q_norm.forward_cuda, self.k_norm.forward_cuda, self.head_dim
+        return qk_norm_rope(
+            qkv,
+            self.num_heads,
+            self.num_kv_heads,
+            self.head_dim,
+            self.q_norm.variance_epsilon,
+            self.q_norm.weight,
+            self.k_norm.weight,
+            self.rotary_emb.cos_sin_cache,
+            positions,
+            self.rotary_emb.is_neox_style,
         )
-        q, k = self.rotary_emb.forward_cuda(positions, q, k)
-        return q, k, v
 
     def forward(
         self, positions: torch.Tensor, hidden_states: torch.Tensor, forward_batch
