@@ -81,6 +81,6 @@ func (vllm) Protocol(Spec) Protocol {
 		Failures:  commonFailures(FailurePattern{FailOOM, "no available memory for the cache blocks"}, FailurePattern{FailContext, "kv cache is needed, which is larger than the available kv cache memory"}),
 		Flush:     &Call{Method: "POST", Path: "/reset_prefix_cache"},
 		InfoPaths: []string{"/server_info?config_format=json", "/version"}, Metrics: "/metrics",
-		Profile: Profile{Start: &Call{Method: "POST", Path: "/start_profile"}, Stop: &Call{Method: "POST", Path: "/stop_profile"}, DirAtLaunch: true, OneStage: true, FilePatterns: profileFiles},
+		Profile: Profile{Start: &Call{Method: "POST", Path: "/start_profile"}, Stop: &Call{Method: "POST", Path: "/stop_profile"}, StopMayFail: true, DirAtLaunch: true, OneStage: true, FilePatterns: profileFiles},
 	}
 }
