@@ -1,0 +1,96 @@
+# Everything a person or a CI machine runs. `make` alone prints this list.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+# Pinned, and built from source into a folder that git ignores: go.mod stays the product's alone.
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI_DIR := $(CURDIR)/.cache/tools/golangci-lint-$(GOLANGCI_VERSION)
+GOLANGCI := $(GOLANGCI_DIR)/golangci-lint
+
+FUZZTIME ?= 20s
+BENCHTIME ?= 1s
+# What a release is built for, besides the machine at hand. A worker runs on Linux only; clients run on all of them.
+CROSS := linux/arm64 darwin/arm64 darwin/amd64 windows/amd64
+
+.PHONY: help
+help: ## Print this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: build ## Build, then run a whole campaign on a simulated host: no GPU, no account, no network
+	bin/sotaloop demo
+
+.PHONY: build
+build: ## Build the static binary bin/sotaloop
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -o bin/sotaloop ./cmd/sotaloop
+
+.PHONY: test
+test: fmt-check vet cross lint race ## Everything CI checks: format, vet, cross-compilation, lint, and all tests with the race detector
+
+.PHONY: check
+check: fmt-check vet lint ## The fast part of test: format, vet, lint
+
+.PHONY: race
+race: ## Run all tests with the race detector (architecture, goldens and documentation among them)
+	$(GO) test -race -shuffle=on -timeout=10m ./...
+
+.PHONY: short
+short: ## Run all tests without the race detector
+	$(GO) test ./...
+
+.PHONY: vet
+vet: ## Run go vet
+	$(GO) vet ./...
+
+.PHONY: cross
+cross: ## Compile for the other platforms
+	@for target in $(CROSS); do \
+	  echo "build $$target"; \
+	  CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build ./...; \
+	done
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Run golangci-lint
+	$(GOLANGCI) run ./...
+
+# The first build takes minutes; later ones come from Go's build cache.
+$(GOLANGCI):
+	@echo "building golangci-lint $(GOLANGCI_VERSION) (once)"
+	GOBIN=$(GOLANGCI_DIR) GOFLAGS= CGO_ENABLED=0 $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: fmt
+fmt: ## Format all Go files
+	gofmt -s -w .
+
+.PHONY: fmt-check
+fmt-check:
+	@files=$$(gofmt -s -l .); \
+	if [ -n "$$files" ]; then echo "not formatted (run make fmt):"; echo "$$files"; exit 1; fi
+
+.PHONY: golden
+golden: ## Rewrite all golden files and generated documentation; read the diff before you commit
+	UPDATE=1 $(GO) test -count=1 ./...
+
+.PHONY: docs
+docs: ## Regenerate docs/RULES.md and the tool table of README.md
+	UPDATE=1 $(GO) test -count=1 -run '^TestDocs' .
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser of foreign bytes for FUZZTIME each
+	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
+	    echo "$$(dirname $$file) $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)"; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: ## Run all benchmarks; nothing asserts on their times
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+.PHONY: clean
+clean: ## Remove what builds left, the built linter included
+	rm -rf bin dist .cache
