@@ -77,11 +77,11 @@ func (r roof) normRope(n, q, kv int, names kernelNames) []kernel {
 	normName := "void flashinfer::norm::RMSNormKernel<8u, __nv_bfloat16>(__nv_bfloat16*, __nv_bfloat16*, __nv_bfloat16*, unsigned int, unsigned int, unsigned int, float, float)"
 	ropeName := "void flashinfer::BatchQKApplyRotaryPosIdsCosSinCacheKernel<false, 128u, 8u, 16u, __nv_bfloat16, long>(__nv_bfloat16*, __nv_bfloat16*, __nv_bfloat16*, __nv_bfloat16*, float*, long*, unsigned int, unsigned int)"
 	return []kernel{
-		{name: copyName, op: "aten::copy_", site: "qk_copy", us: r.elementUS(fn*float64(q)*4, 6.6), dims: [][]int{{n, q}, {n, q}}},
-		{name: normName, op: "sgl_kernel::rmsnorm", site: "qk_norm", us: r.elementUS(fn*float64(q)*4, 11.2), dims: [][]int{{n * q / r.set.model.HeadDim, r.set.model.HeadDim}}},
-		{name: copyName, op: "aten::copy_", site: "qk_copy", us: r.elementUS(fn*float64(kv)*4, 6.1), dims: [][]int{{n, kv}, {n, kv}}},
-		{name: normName, op: "sgl_kernel::rmsnorm", site: "qk_norm", us: r.elementUS(fn*float64(kv)*4, 10.1), dims: [][]int{{n * kv / r.set.model.HeadDim, r.set.model.HeadDim}}},
-		{name: ropeName, op: "sgl_kernel::apply_rope_pos_ids_cos_sin_cache", site: "rope", us: r.elementUS(fn*float64(q+kv)*4, 13.4), dims: [][]int{{n, q}, {n, kv}}},
+		{name: copyName, op: "aten::copy_", site: "qk_copy", us: r.elementUS(fn*float64(q)*4, 11.9), dims: [][]int{{n, q}, {n, q}}},
+		{name: normName, op: "sgl_kernel::rmsnorm", site: "qk_norm", us: r.elementUS(fn*float64(q)*4, 20.2), dims: [][]int{{n * q / r.set.model.HeadDim, r.set.model.HeadDim}}},
+		{name: copyName, op: "aten::copy_", site: "qk_copy", us: r.elementUS(fn*float64(kv)*4, 11.0), dims: [][]int{{n, kv}, {n, kv}}},
+		{name: normName, op: "sgl_kernel::rmsnorm", site: "qk_norm", us: r.elementUS(fn*float64(kv)*4, 18.2), dims: [][]int{{n * kv / r.set.model.HeadDim, r.set.model.HeadDim}}},
+		{name: ropeName, op: "sgl_kernel::apply_rope_pos_ids_cos_sin_cache", site: "rope", us: r.elementUS(fn*float64(q+kv)*4, 24.1), dims: [][]int{{n, q}, {n, kv}}},
 	}
 }
 
