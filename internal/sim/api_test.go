@@ -217,7 +217,7 @@ func TestFaults(t *testing.T) {
 	t.Run("crash", func(t *testing.T) {
 		t.Parallel()
 		p := launch(t, h, "vllm", append(gpuFor("vllm"), "SOTALOOP_SIM_FAULT=vllm:crash-after=0,sglang:hang"))
-		_, err := ask(t.Context(), p.url+"/v1/completions", completion(h.Layout().ModelPath, prompt(8, 1), 64))
+		_, err := ask(t.Context(), p.url+"/v1/completions", completion(h.Layout().ModelPath, prompt(8, 1), 20000))
 		require.Error(t, err)
 		require.Error(t, <-p.done)
 		require.Contains(t, p.text(), "EngineDeadError")

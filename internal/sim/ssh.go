@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -125,7 +126,7 @@ func (l Layout) writeClientFiles(addr net.Addr, hostKey ssh.PublicKey) error {
 	}
 	config := fmt.Sprintf("# Written by sotaloop's simulated GPU host.\nHost %s\n  HostName %s\n  Port %s\n  User sim\n"+
 		"  IdentityFile %s\n  IdentitiesOnly yes\n  UserKnownHostsFile %s\n  StrictHostKeyChecking yes\n",
-		l.Alias, host, port, l.IdentityFile, l.KnownHosts)
+		l.Alias, host, port, quoted(l.IdentityFile), quoted(l.KnownHosts))
 	known := fmt.Sprintf("[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(hostKey))
 	if err := replaceFile(l.SSHConfig, []byte(config), 0o600); err != nil {
 		return fmt.Errorf("write ssh_config: %w", err)
@@ -134,6 +135,14 @@ func (l Layout) writeClientFiles(addr net.Addr, hostKey ssh.PublicKey) error {
 		return fmt.Errorf("write known_hosts: %w", err)
 	}
 	return nil
+}
+
+// quoted is a path as ssh_config wants it; quotes only where a space makes them necessary.
+func quoted(path string) string {
+	if strings.ContainsAny(path, " \t") {
+		return `"` + path + `"`
+	}
+	return path
 }
 
 // loadOrMakeKey reads an OpenSSH private key, or makes one with mode 0600 where there is none.
