@@ -49,11 +49,23 @@ type Certificate struct {
 	Audit         Audit   `json:"audit"`
 }
 
+// Validate refuses a certificate without streams or events.
+func (c CertifySpec) Validate() error {
+	switch {
+	case c.Streams < 1 || c.Streams > 100_000:
+		return fault.New(fault.InvalidInput, "a certificate takes 1 to 100000 streams, not %d", c.Streams).At("streams", strconv.Itoa(c.Streams))
+	case c.ITL < time.Millisecond:
+		return fault.New(fault.InvalidInput, "the gap between events is at least 1ms, not %s", c.ITL).At("itl", c.ITL.String())
+	case c.Duration < c.ITL:
+		return fault.New(fault.InvalidInput, "a duration of %s is shorter than one gap of %s", c.Duration, c.ITL).At("duration", c.Duration.String())
+	}
+	return nil
+}
+
 // Certify measures the client against a Mock that serves at baseURL, in another process of the same machine.
 func Certify(ctx context.Context, baseURL string, spec CertifySpec) (*Certificate, error) {
-	if spec.Streams < 1 || spec.ITL <= 0 || spec.Duration < spec.ITL {
-		return nil, fault.New(fault.InvalidInput, "a certificate needs at least one stream and a duration of one gap").
-			At("streams", strconv.Itoa(spec.Streams))
+	if err := spec.Validate(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

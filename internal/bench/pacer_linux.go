@@ -17,7 +17,7 @@ const pacerName = "clock_nanosleep"
 // through the rest: runtime timers are late (tried: 1.4–1.7 ms at p99), a thread that wakes from the kernel is some tens
 // of microseconds late, and a long sleep in the kernel keeps the runtime's monitor thread busy looking after it.
 const (
-	pacerNear = 4 * time.Millisecond
+	pacerNear = 25 * time.Millisecond
 	pacerSpin = 80 * time.Microsecond
 )
 

@@ -11,25 +11,25 @@ import (
 
 // Spec is one load point: what is offered, and how it is judged to have been offered well.
 type Spec struct {
-	Scenario contract.Scenario
-	Seed     uint64 // from MixSeed; equal for every side of a block
-	Phase    string // recorded only; MixSeed has it in the seed
-	Block    int    // recorded only
+	Scenario contract.Scenario `json:"scenario"`
+	Seed     uint64            `json:"seed,string"` // from MixSeed; equal for every side of a block
+	Phase    string            `json:"phase"`       // recorded only; MixSeed has it in the seed
+	Block    int               `json:"block"`       // recorded only
 
-	Vocab      TokenRange // random scenarios
-	Rows       []Row      // text, chat and replay: the measured rows, in order
-	WarmupRows []Row      // text, chat: rows for everything unmeasured; none of Rows
+	Vocab      TokenRange `json:"vocab"`                 // random scenarios
+	Rows       []Row      `json:"rows,omitempty"`        // text, chat and replay: the measured rows, in order
+	WarmupRows []Row      `json:"warmup_rows,omitempty"` // text, chat: rows for everything unmeasured; none of Rows
 
-	Goodput      *contract.Goodput
-	WantLogprobs bool   // ask for the log-probability of every generated token
-	KeepOutputs  bool   // keep output text in the records
-	DigestKey    []byte // private datasets: output digests are HMAC-SHA256 under this key
+	Goodput      *contract.Goodput `json:"goodput,omitempty"`
+	WantLogprobs bool              `json:"want_logprobs,omitempty"` // ask for the log-probability of every generated token
+	KeepOutputs  bool              `json:"keep_outputs,omitempty"`  // keep output text in the records
+	DigestKey    []byte            `json:"digest_key,omitempty"`    // private datasets: output digests are HMAC-SHA256 under this key
 
-	MaxWarmupWaves int           // most settling waves; 0 takes the scenario's warmup_waves
-	Deadline       time.Duration // longest time the whole point may take; 0 = no limit but ctx
-	RequestTimeout time.Duration // longest time one request may take from its sending; 0 = DefaultRequestTimeout
-	Window         WindowRule    // zero fields take the defaults
-	Limits         Limits        // zero fields take the defaults
+	MaxWarmupWaves int           `json:"max_warmup_waves,omitempty"`   // most settling waves; 0 takes the scenario's warmup_waves
+	Deadline       time.Duration `json:"deadline_ns,omitempty"`        // longest time the whole point may take; 0 = no limit but ctx
+	RequestTimeout time.Duration `json:"request_timeout_ns,omitempty"` // longest time one request may take from its sending; 0 = DefaultRequestTimeout
+	Window         WindowRule    `json:"window"`                       // zero fields take the defaults
+	Limits         Limits        `json:"limits"`                       // zero fields take the defaults
 }
 
 // DefaultRequestTimeout bounds one request unless the spec says otherwise.
@@ -37,9 +37,9 @@ const DefaultRequestTimeout = 30 * time.Minute
 
 // WindowRule says how long an open-loop window has to be.
 type WindowRule struct {
-	Min       time.Duration // shortest window; default 60 s
-	E2EFactor float64       // the window must span this many median E2E latencies; default 5
-	Lead      time.Duration // load before the window; 0 = twice the median E2E of the warm-up, at least a tenth of the window
+	Min       time.Duration `json:"min_ns,omitempty"`     // shortest window; default 60 s
+	E2EFactor float64       `json:"e2e_factor,omitempty"` // the window must span this many median E2E latencies; default 5
+	Lead      time.Duration `json:"lead_ns,omitempty"`    // load before the window; 0 = twice the median E2E of the warm-up, at least a tenth of the window
 }
 
 // Row is one line of a stored dataset.

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/sotaloop/sotaloop/internal/bench"
+	"github.com/sotaloop/sotaloop/internal/fault"
+)
+
+const loadgenUsage = "usage: sotaloop loadgen certify [--streams 1000] [--itl 100ms] [--duration 10s] [--burst] [--json]"
+
+// mockTTFT is the time to the certificate's first event, before its phase.
+const mockTTFT = 5 * time.Millisecond
+
+// runLoadgen shows what the load client itself adds to a measurement on this machine. Its verb mock is the other half,
+// which certify starts in a process of its own.
+func runLoadgen(ctx context.Context, s streams, args []string) error {
+	if len(args) == 0 {
+		return fault.New(fault.InvalidInput, "loadgen needs a verb").At("verb", "", "certify").Hint("%s", loadgenUsage)
+	}
+	set := flag.NewFlagSet("loadgen "+args[0], flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	var spec bench.CertifySpec
+	set.IntVar(&spec.Streams, "streams", 1000, "concurrent streams at the height of the load")
+	set.DurationVar(&spec.ITL, "itl", 100*time.Millisecond, "gap between the events of a stream")
+	set.DurationVar(&spec.Duration, "duration", 10*time.Second, "length of a stream")
+	set.BoolVar(&spec.Burst, "burst", false, "start all streams at once")
+	asJSON := set.Bool("json", false, "print JSON")
+	rest, err := parseMixed(set, args[1:])
+	if err != nil {
+		return fault.Wrap(fault.InvalidInput, err, "loadgen %s", args[0]).Hint("%s", loadgenUsage)
+	}
+	if len(rest) > 0 {
+		return fault.New(fault.InvalidInput, "loadgen %s takes no argument, got %q", args[0], rest[0]).Hint("%s", loadgenUsage)
+	}
+	runtime.GOMAXPROCS(bench.Slots())
+	switch args[0] {
+	case "certify":
+		return certify(ctx, s, spec, *asJSON)
+	case "mock":
+		return serveMock(ctx, s, spec.ITL)
+	}
+	return fault.New(fault.InvalidInput, "unknown verb %q", args[0]).At("verb", args[0], "certify").Hint("%s", loadgenUsage)
+}
+
+// certify measures the client against a mock and prints the certificate.
+func certify(ctx context.Context, s streams, spec bench.CertifySpec, asJSON bool) error {
+	if err := spec.Validate(); err != nil {
+		return err
+	}
+	address, stop, err := startMock(ctx, s.Err, spec.ITL)
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "the mock did not start")
+	}
+	c, err := bench.Certify(ctx, "http://"+address, spec)
+	if err := errors.Join(err, stop()); err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(s.Out).Encode(c)
+	}
+	_, err = io.WriteString(s.Out, certificateText(c))
+	return err
+}
+
+// startMock starts this program again as the mock. The mock ends when its standard input does, so that it cannot
+// outlive this process.
+func startMock(ctx context.Context, stderr io.Writer, itl time.Duration) (address string, stop func() error, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", nil, err
+	}
+	mock := exec.CommandContext(ctx, self, "loadgen", "mock", "--itl", itl.String())
+	mock.Stderr, mock.WaitDelay = stderr, 5*time.Second
+	in, err := mock.StdinPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	out, err := mock.StdoutPipe()
+	if err != nil {
+		return "", nil, err
+	}
+	if err := mock.Start(); err != nil {
+		return "", nil, err
+	}
+	stop = func() error { return errors.Join(in.Close(), mock.Wait()) }
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return "", nil, errors.Join(err, stop())
+	}
+	return strings.TrimSpace(line), stop, nil
+}
+
+// serveMock serves on a free loopback port, whose address it prints, until standard input ends.
+func serveMock(ctx context.Context, s streams, itl time.Duration) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "the mock cannot listen")
+	}
+	if _, err := fmt.Fprintln(s.Out, l.Addr()); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		_, _ = io.Copy(io.Discard, s.In)
+		stop()
+	}()
+	return (&bench.Mock{TTFT: mockTTFT, ITL: itl}).Serve(ctx, l)
+}
+
+// certificateText is the certificate for a person.
+func certificateText(c *bench.Certificate) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d streams at %g ms, %d events (%.0f/s at the height), %d lost\n", c.Streams, c.ITLMS, c.Events, c.EventsPerS, c.EventsLost)
+	fmt.Fprintf(&b, "%-34s %10s %10s %10s\n", "milliseconds", "p50", "p99", "max")
+	for _, row := range []struct {
+		name string
+		bench.Spread
+	}{
+		{"TTFT error", c.TTFTErrorMS},
+		{"ITL error", c.ITLErrorMS},
+		{"sent later than planned", c.LateSendMS},
+		{"mock later than its schedule", c.LateMS},
+	} {
+		fmt.Fprintf(&b, "%-34s %10.3f %10.3f %10.3f\n", row.name, row.P50, row.P99, row.Max)
+	}
+	fmt.Fprintf(&b, "client CPU %.1f us an event; about %.0f events/s fit into %.0f %% of %d CPUs\n", c.CPUPerEventUS, c.CapacityEvS, 100*c.Audit.Limits.CPUShare, c.Audit.CPUs)
+	if c.ClientLimited {
+		fmt.Fprintf(&b, "client_limited: %s\n", strings.Join(c.Audit.Reasons, "; "))
+	}
+	return b.String()
+}
