@@ -20,6 +20,7 @@ const childModule = "sotaloop_simulated_rank"
 type child struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
+	acked chan struct{} // one for each holding that is registered
 	gone  chan struct{}
 }
 
@@ -41,23 +42,38 @@ func startChild(p *persona, name string, gpu int, orphan bool) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	c := &child{cmd: cmd, stdin: stdin, gone: make(chan struct{})}
+	c := &child{cmd: cmd, stdin: stdin, acked: make(chan struct{}, 1), gone: make(chan struct{})}
 	go func() {
+		for in := bufio.NewScanner(stdout); in.Scan(); {
+			c.acked <- struct{}{}
+		}
 		_ = cmd.Wait()
 		close(c.gone)
 	}()
 	return c, nil
 }
 
+// hold tells the rank what it holds; settled waits until the registry says so.
 func (c *child) hold(h holding) {
 	b, err := json.Marshal(h)
 	if err != nil {
 		return
 	}
 	_, _ = c.stdin.Write(append(b, '\n')) // a child that died is noticed by gone
+}
+
+func (c *child) settled() {
+	select {
+	case <-c.acked:
+	case <-c.gone:
+	}
 }
 
 // stop ends the child and waits for it.
@@ -95,6 +111,7 @@ func runChild(p *persona, args []string) int {
 		if err := r.write(p.root); err != nil {
 			return 1
 		}
+		fmt.Fprintln(p.stdout, "held")
 	}
 	if args[2] == "orphan" {
 		time.Sleep(time.Minute) // an orphaned rank keeps its memory; not for ever, since this is a test's wish

@@ -179,7 +179,7 @@ func TestChunkedPrefillBoundsStalls(t *testing.T) {
 
 func TestLaunchesThatFail(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, sim.Config{Busy: []sim.BusyGPU{{Index: 1, PID: 999999, Name: "somebody", MemoryMiB: 60000}}})
+	busy := sim.Config{Busy: []sim.BusyGPU{{Index: 1, PID: 999999, Name: "somebody", MemoryMiB: 60000}}}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { taken.Close() })
@@ -216,6 +216,7 @@ func TestLaunchesThatFail(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			h := newHost(t, busy) // of its own: launches that fail late hold memory for a moment
 			status, log := fails(t, h, c.engine, c.env, c.flags...)
 			require.Equal(t, c.status, status, log)
 			require.Contains(t, log, c.says)

@@ -259,7 +259,7 @@ func (e *engine) reportUse(ctx context.Context) {
 	}
 }
 
-// hold tells every rank how many bytes it holds.
+// hold tells every rank how many bytes it holds, and waits until nvidia-smi shows it.
 func (e *engine) hold(bytes float64) {
 	h := holding{MemoryMiB: bytes / (1 << 20)}
 	if e.sched != nil && e.sched.active.Load() {
@@ -267,5 +267,8 @@ func (e *engine) hold(bytes float64) {
 	}
 	for _, c := range e.ranks {
 		c.hold(h)
+	}
+	for _, c := range e.ranks {
+		c.settled()
 	}
 }
