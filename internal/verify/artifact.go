@@ -38,6 +38,9 @@ func (v *verifier) artifacts() (string, error) {
 		}
 		bytes += a.Size
 	}
+	if err := v.loadPlans(); err != nil {
+		return "", err
+	}
 	return fmt.Sprintf("%d files, %.1f MiB", len(v.files), float64(bytes)/(1<<20)), nil
 }
 
@@ -116,6 +119,15 @@ func (v *verifier) sameFile(a *named) error {
 		return fmt.Errorf("%q has %d bytes, ledger entry %d names %d", a.Name, info.Size(), a.seq, a.Size)
 	}
 	return nil
+}
+
+// readFile gives an artifact's bytes.
+func (v *verifier) readFile(a ledger.Artifact) ([]byte, error) {
+	raw, err := os.ReadFile(v.path(a.Name))
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", a.Name, plain(err))
+	}
+	return raw, nil
 }
 
 // plain takes the path out of a file error: it is of the machine that verifies, not of the evidence.

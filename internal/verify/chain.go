@@ -25,6 +25,11 @@ func (v *verifier) chain() (string, error) {
 	if err := v.head(entries); err != nil {
 		return "", err
 	}
+	for _, e := range entries {
+		if _, err := loop.Decode(e); err != nil {
+			return "", fmt.Errorf("entry %d (%s): %w", e.Seq, e.Kind, err)
+		}
+	}
 	state, err := loop.Replay(entries)
 	if err != nil {
 		return "", err

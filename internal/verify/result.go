@@ -11,8 +11,10 @@ type Result struct {
 	OK       bool        `json:"ok"`
 	First    *Difference `json:"first_difference"`
 	Checks   []Check     `json:"checks"`
-	Levels   []string    `json:"levels"` // what a reader may rely on; none where something differs
-	Notes    []string    `json:"notes"`  // facts that are no difference
+	// Approvals are the decisions on patches in the order of the ledger.
+	Approvals []Approval `json:"approvals"`
+	Levels    []string   `json:"levels"` // what a reader may rely on; none where something differs
+	Notes     []string   `json:"notes"`  // facts that are no difference
 }
 
 // Check is one group of checks. It ends at its first difference.
@@ -23,6 +25,18 @@ type Check struct {
 	Problem string `json:"problem,omitempty"`
 }
 
+// Approval is a recorded decision and how far it could be checked.
+type Approval struct {
+	Proposal    string `json:"proposal"`
+	Decision    string `json:"decision"`
+	Principal   string `json:"principal"`
+	Level       string `json:"level"`     // as the server recorded it
+	Signature   string `json:"signature"` // verifies, or why it was not checked
+	Verified    bool   `json:"verified"`  // against the approvers file that was given
+	Fingerprint string `json:"fingerprint,omitempty"`
+	Touched     bool   `json:"touched,omitempty"` // a security key with presence
+}
+
 // Difference is the first thing that does not hold.
 type Difference struct {
 	Check string `json:"check"`
@@ -30,7 +44,9 @@ type Difference struct {
 }
 
 func newResult(path string) *Result {
-	return &Result{Path: path, Checks: []Check{}, Levels: []string{}, Notes: []string{}}
+	return &Result{Path: path, Checks: []Check{}, Approvals: []Approval{}, Levels: []string{}, Notes: []string{}}
 }
 
-func (r *Result) note(format string, args ...any) { r.Notes = append(r.Notes, fmt.Sprintf(format, args...)) }
+func (r *Result) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}

@@ -46,6 +46,16 @@ func Dir(ctx context.Context, path string, opt Options) (*Result, error) {
 	}{
 		{"contract", v.contract},
 		{"artifacts", v.artifacts},
+		{"files", v.foreign},
+		{"runs", v.runs},
+		{"rows", v.rows},
+		{"projections", v.projections},
+		{"searches", v.searches},
+		{"verdicts", v.verdicts},
+		{"traces", v.traces},
+		{"patches", v.patches},
+		{"report", v.report},
+		{"transcript", v.transcript},
 	} {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -77,6 +87,7 @@ type verifier struct {
 	entries []chain.Entry
 	state   *loop.State
 	files   map[string]*named // artifacts by name
+	plans   []planned         // in the order of the ledger
 }
 
 // check runs one group of checks and says whether it held.
@@ -102,6 +113,11 @@ func (v *verifier) levels() {
 		return
 	}
 	v.res.Levels = append(v.res.Levels, "consistent", "unwitnessed")
+	for _, a := range v.res.Approvals {
+		if a.Verified {
+			v.res.Levels = append(v.res.Levels, "approval of "+a.Proposal+" verified")
+		}
+	}
 	if v.state.Contract.Host.Simulated {
 		v.res.Levels = append(v.res.Levels, "simulated")
 	}

@@ -1,0 +1,220 @@
+package verify
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/sotaloop/sotaloop/internal/bench"
+	"github.com/sotaloop/sotaloop/internal/chain"
+	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/loop"
+	"github.com/sotaloop/sotaloop/internal/worker"
+)
+
+// rows computes every row again: what contract, help and plan fix of it, its metrics from the raw records, and whether
+// it kept the SLA.
+func (v *verifier) rows() (string, error) {
+	rows, requests := 0, 0
+	err := loop.Walk(v.entries, func(before *loop.State, e chain.Entry) error {
+		payload, err := loop.Decode(e)
+		if err != nil {
+			return err
+		}
+		switch p := payload.(type) {
+		case *loop.HelpCaptured:
+			return v.help(before, p)
+		case *loop.PointMeasured:
+			n, err := v.row(before, p)
+			if err != nil {
+				return fmt.Errorf("row %s: %w", p.Key, err)
+			}
+			rows, requests = rows+1, requests+n
+		}
+		return nil
+	})
+	return fmt.Sprintf("%d rows from %d raw requests: facts, metrics, SLA", rows, requests), err
+}
+
+// help parses a captured text again.
+func (v *verifier) help(before *loop.State, h *loop.HelpCaptured) error {
+	if n := v.files[h.Text.Name]; n == nil || n.Artifact != h.Text {
+		return nil // captured again later
+	}
+	text, err := v.read(h.Text)
+	if err != nil {
+		return err
+	}
+	help, err := before.ParseHelp(h.Entry, string(text))
+	if err != nil {
+		return fmt.Errorf("%s: %w", h.Text.Name, err)
+	}
+	stored, err := v.read(h.Flags)
+	if err != nil {
+		return err
+	}
+	if err := equal(help, stored); err != nil {
+		return fmt.Errorf("%s: %w", h.Flags.Name, err)
+	}
+	if help.Digest != h.Digest {
+		return fmt.Errorf("%s: digest is %s, computed again it is %s", h.Entry, h.Digest, help.Digest)
+	}
+	return nil
+}
+
+// row compares one row and counts its requests.
+func (v *verifier) row(before *loop.State, p *loop.PointMeasured) (int, error) {
+	var problem error = fmt.Errorf("launch %q and point %q are in no plan", p.Row.LaunchID, p.Point)
+	for _, l := range v.launches(p.Row.LaunchID) {
+		for _, pt := range l.Points {
+			if pt.ID != p.Point {
+				continue
+			}
+			var n int
+			if n, problem = v.rowOf(before, l, pt, p); problem == nil {
+				return n, nil
+			}
+		}
+	}
+	return 0, problem
+}
+
+func (v *verifier) rowOf(before *loop.State, l worker.Launch, pt worker.Point, p *loop.PointMeasured) (int, error) {
+	if want := l.ID + "/" + pt.ID; p.Key != want {
+		return 0, fmt.Errorf("its key is not %q", want)
+	}
+	if _, use, _ := v.state.PlannedPoint(l, pt.ID); use != p.Use {
+		return 0, fmt.Errorf("use is %q, the plan's point is %q", p.Use, use)
+	}
+	if p.Records == nil {
+		return 0, withoutRecords(before, l, pt, p)
+	}
+	if p.Row.RawSHA256 != p.Records.SHA256 || p.Row.Artifacts.RawResult != p.Records.Name {
+		return 0, fmt.Errorf("it names records %s, the entry %s", p.Row.Artifacts.RawResult, p.Records.Name)
+	}
+	raw, err := v.read(*p.Records)
+	if err != nil {
+		return 0, err
+	}
+	rec, err := bench.ReadRecords(bytes.NewReader(raw))
+	if err != nil {
+		return 0, err
+	}
+	if err := rec.Check(); err != nil {
+		return 0, err
+	}
+	if err := v.header(rec, l, pt); err != nil {
+		return 0, err
+	}
+	if err := sameMetrics(loop.MeasuredMetrics(rec), p.Row.Metrics); err != nil {
+		return 0, err
+	}
+	if err := outcome(rec, p.Row); err != nil {
+		return 0, err
+	}
+	return len(rec.Records), equal(before.PlannedRow(l, pt, p.Row), p.Row)
+}
+
+// withoutRecords checks a row that nothing was measured for: it failed and has no figures.
+func withoutRecords(before *loop.State, l worker.Launch, pt worker.Point, p *loop.PointMeasured) error {
+	if p.Row.Status == compare.StatusOK {
+		return fmt.Errorf("status is ok and it %w", errNoRecords)
+	}
+	for name := range p.Row.Metrics {
+		if !loop.HostMetric(name) {
+			return fmt.Errorf("it carries %s and %w", name, errNoRecords)
+		}
+	}
+	return equal(before.PlannedRow(l, pt, p.Row), p.Row)
+}
+
+// header checks that the records are of the load that was planned.
+func (v *verifier) header(rec *bench.Recording, l worker.Launch, pt worker.Point) error {
+	want := rec.Header
+	want.Path, want.Phase, want.Block = l.Endpoint, pt.Spec.Phase, pt.Spec.Block
+	want.Seed, want.Scenario, want.Goodput = pt.Spec.Seed, pt.Spec.Scenario, pt.Spec.Goodput
+	if err := equal(want, rec.Header); err != nil {
+		return fmt.Errorf("records: %w", err)
+	}
+	return nil
+}
+
+// sameMetrics compares a row's metrics with those of its records.
+func sameMetrics(want, got compare.Metrics) error {
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		g, _ := got.Get(name)
+		w, ok := want.Get(name)
+		switch {
+		case loop.HostMetric(name):
+		case !ok:
+			return fmt.Errorf("%s is %v, the records give none", name, g)
+		case !near(w, g):
+			return fmt.Errorf("%s is %v, the records give %v", name, g, w)
+		}
+	}
+	for _, name := range compare.MetricNames() {
+		if w, ok := want.Get(name); ok && !loop.HostMetric(name) {
+			if _, has := got.Get(name); !has {
+				return fmt.Errorf("%s is missing, the records give %v", name, w)
+			}
+		}
+	}
+	return nil
+}
+
+// outcome checks what a row says of its requests as a whole.
+func outcome(rec *bench.Recording, row compare.Row) error {
+	ok, warm := 0, 0
+	for _, r := range rec.Records {
+		if r.Role == bench.RoleWarmup {
+			warm++
+		}
+		if r.Role == bench.RoleWindow && r.OK() {
+			ok++
+		}
+	}
+	rising := false
+	for _, t := range bench.Trends(rec) {
+		rising = rising || t.Rising
+	}
+	switch {
+	case row.Status == compare.StatusOK && ok == 0:
+		return errors.New("status is ok and no request of the window succeeded")
+	case row.WarmupRequests == nil || *row.WarmupRequests != warm:
+		return fmt.Errorf("warmup_requests is %s, the records hold %d", short(row.WarmupRequests), warm)
+	case row.Audit == nil || row.Audit.Overloaded != rising:
+		return fmt.Errorf("audit.overloaded is not %t, as the records' trends say", rising)
+	}
+	return nil
+}
+
+// projections checks the files that are written from the ledger for readers.
+func (v *verifier) projections() (string, error) {
+	want := v.state.CandidateRows()
+	got, err := os.ReadFile(v.path(rowsFile))
+	if len(want) == 0 && os.IsNotExist(err) {
+		return "no rows yet", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", rowsFile, plain(err))
+	}
+	n := bytes.Count(want, []byte("\n"))
+	if bytes.Equal(want, got) {
+		return fmt.Sprintf("%s holds the ledger's %d rows", rowsFile, n), nil
+	}
+	a, b := bytes.SplitAfter(want, []byte("\n")), bytes.SplitAfter(got, []byte("\n"))
+	for i := range max(len(a), len(b)) {
+		if i < len(a) && i < len(b) && bytes.Equal(a[i], b[i]) {
+			continue
+		}
+		if i >= len(b)-1 && len(b[len(b)-1]) == 0 && len(v.openLaunches()) > 0 {
+			v.res.note("%s lacks the last %d rows: its writer died before it was written again", rowsFile, n-i)
+			return fmt.Sprintf("%s holds the ledger's first %d of %d rows", rowsFile, i, n), nil
+		}
+		return "", fmt.Errorf("%s, line %d: it is not the ledger's row", rowsFile, i+1)
+	}
+	return "", nil
+}
