@@ -34,7 +34,7 @@ func (r *runner) loadClosed(ctx context.Context, c int) error {
 		rec.Sched = Never // a closed loop plans no times
 	}
 	r.windowLeft.Store(int64(n))
-	jobs, failed := r.produce(ctx, records, nil)
+	jobs, finish := r.produce(ctx, records, nil)
 	wave := make([]*job, 0, c)
 	for len(wave) < min(c, n) {
 		j, ok := <-jobs
@@ -47,12 +47,7 @@ func (r *runner) loadClosed(ctx context.Context, c int) error {
 	r.offerWave(wave)
 	r.lanes.wait()
 	r.lanes.next = nil
-	select {
-	case err := <-failed:
-		return err
-	default:
-		return nil
-	}
+	return finish()
 }
 
 // follower gives a closed loop's next request: at once if one is ready, else when it is.
@@ -158,16 +153,11 @@ func (r *runner) offerOpen(ctx context.Context, records []*Record, more func() *
 		stop()
 	}()
 	r.lanes.keepReady(offering, ready)
-	jobs, failed := r.produce(offering, records, more)
+	jobs, finish := r.produce(offering, records, more)
 	r.pace(offering, jobs)
 	stop()
 	r.lanes.wait()
-	select {
-	case err := <-failed:
-		return err
-	default:
-		return nil
-	}
+	return finish()
 }
 
 // ready is how many connections an open loop keeps ready.

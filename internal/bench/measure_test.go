@@ -170,7 +170,7 @@ func TestClosedWindow(t *testing.T) {
 	var records []*bench.Record
 	for i := range 10 { // two slots in step: every request takes 100 ms
 		r := request(i, bench.Offset(i/2)*100, 1)
-		r.End = r.Sched + 100*millisecond
+		r.End, r.Slot = r.Sched+100*millisecond, i%2
 		records = append(records, r)
 	}
 	w := bench.WindowOf(records, scenario)
@@ -187,6 +187,10 @@ func TestClosedWindow(t *testing.T) {
 	require.Equal(t, bench.RoleTail, records[9].Role)
 
 	records[1].End = bench.Never
+	require.Equal(t, w, bench.WindowOf(records, scenario), "a request that was given up frees its slot")
+	for i := 3; i < 10; i += 2 {
+		records[i].Slot = 0
+	}
 	require.Equal(t, bench.Window{}, bench.WindowOf(records, scenario), "the first wave never ended")
 	require.Equal(t, bench.Window{}, bench.WindowOf(nil, scenario))
 	require.Equal(t, bench.Window{}, bench.WindowOf(records[:2], scenario))

@@ -22,7 +22,7 @@ func TestClosedLoop(t *testing.T) {
 	t.Parallel()
 	s := &server{ttft: 4 * time.Millisecond, itl: 3 * time.Millisecond}
 	spec := closed(60, 4)
-	spec.MaxWarmupWaves, spec.Limits.SettleTolerance = 3, 0.5
+	spec.MaxWarmupWaves, spec.Limits.SettleTolerance = 3, 1e6
 	var calls atomic.Int64
 	point, err := bench.Run(t.Context(), serve(t, s), spec, func(bench.Progress) { calls.Add(1) })
 	require.NoError(t, err)
@@ -33,7 +33,8 @@ func TestClosedLoop(t *testing.T) {
 	require.Equal(t, 60, point.Counts.Offered)
 	require.Len(t, point.Recording.Records, 60+point.Counts.Warmup)
 	require.True(t, point.Settling.Settled)
-	require.Equal(t, 4*len(point.Settling.WaveTokS), point.Counts.Warmup)
+	require.Len(t, point.Settling.WaveTokS, 2, "two waves in a row within the tolerance")
+	require.Equal(t, 8, point.Counts.Warmup)
 	require.NoError(t, point.Recording.Check())
 
 	roles := map[bench.Role]int{}
@@ -44,6 +45,11 @@ func TestClosedLoop(t *testing.T) {
 		require.Equal(t, 8, r.In)
 		require.GreaterOrEqual(t, r.First-r.Sent, bench.Offset(4*time.Millisecond), "no token comes before the server sends it")
 		require.GreaterOrEqual(t, r.Last-r.Sent, bench.Offset(13*time.Millisecond))
+		gaps := bench.Offset(0)
+		for _, gap := range r.Gaps {
+			gaps += bench.Offset(gap) * 1000
+		}
+		require.InDelta(t, float64(r.Last-r.First), float64(gaps), 1000, "gaps add up")
 		if r.Role != bench.RoleWarmup && ends[r.Slot] > 0 {
 			require.Equal(t, ends[r.Slot], r.Sched, "a slot is free at the end of its last request")
 		}
@@ -58,9 +64,8 @@ func TestClosedLoop(t *testing.T) {
 	require.True(t, ok)
 	require.InDelta(t, float64(roles[bench.RoleWindow])/point.Window.Seconds(), rate, 1e-9)
 	require.Less(t, rate, 4/0.013, "not faster than the server's schedule")
-	itl, ok := point.Metrics.Get("mean_itl_ms")
-	require.True(t, ok)
-	require.Greater(t, itl, 2.5)
+	_, ok = point.Metrics.Get("mean_itl_ms")
+	require.True(t, ok, "one token an event")
 }
 
 func TestRequestsAreEqualOnEverySideAndDifferBetweenBlocks(t *testing.T) {
@@ -175,20 +180,20 @@ func TestHangEndsAtTheDeadline(t *testing.T) {
 func TestOneHangingRequestTimesOut(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})
-	s := &server{breaks: func(n int, _ http.ResponseWriter) bool {
-		if n == 4 {
+	s := &server{itl: 5 * time.Millisecond, breaks: func(n int, _ http.ResponseWriter) bool {
+		if n == 20 {
 			<-hang
 		}
-		return n == 4
+		return n == 20
 	}}
 	target := serve(t, s)
 	t.Cleanup(func() { close(hang) }) // before the server waits for its handlers
-	spec := closed(20, 2)
-	spec.RequestTimeout = 150 * time.Millisecond
+	spec := closed(150, 2)
+	spec.RequestTimeout = time.Second
 	point, err := bench.Run(t.Context(), target, spec, nil)
 	require.NoError(t, err)
 	require.Equal(t, bench.StatusOK, point.Status)
-	require.Equal(t, bench.Counts{Offered: 20, OK: 19, Unfinished: 1, Errors: map[string]int{"timeout": 1}}, point.Counts)
+	require.Equal(t, bench.Counts{Offered: 150, OK: 149, Unfinished: 1, Errors: map[string]int{"timeout": 1}}, point.Counts)
 }
 
 func TestCancel(t *testing.T) {

@@ -74,20 +74,19 @@ func (r *runner) plan(start Offset, planned []arrival) []*Record {
 }
 
 // produce prepares requests ahead of their time, first the planned ones, then those of more, until ctx ends or nothing
-// is left. The channel is closed at the end; the error is sent before.
-func (r *runner) produce(ctx context.Context, planned []*Record, more func() *Record) (<-chan *job, <-chan error) {
+// is left. finish ends it, waits for it, and gives its error; it must be called before the records are read.
+func (r *runner) produce(ctx context.Context, planned []*Record, more func() *Record) (ready <-chan *job, finish func() error) {
+	ctx, stop := context.WithCancel(ctx)
 	jobs, failed := make(chan *job, readyAhead), make(chan error, 1)
 	go func() {
+		defer close(failed)
 		defer close(jobs)
-		for i := 0; ; i++ {
+		for i := 0; i < len(planned) || more != nil; i++ {
 			var rec *Record
-			switch {
-			case i < len(planned):
+			if i < len(planned) {
 				rec = planned[i]
-			case more != nil:
+			} else {
 				rec = more()
-			default:
-				return
 			}
 			j, err := r.writer.job(rec)
 			if err != nil {
@@ -101,7 +100,10 @@ func (r *runner) produce(ctx context.Context, planned []*Record, more func() *Re
 			}
 		}
 	}()
-	return jobs, failed
+	return jobs, func() error {
+		stop()
+		return <-failed
+	}
 }
 
 // pace offers the requests at their planned times on a thread of its own until they run out or ctx ends. It returns
@@ -130,15 +132,10 @@ func (r *runner) pace(ctx context.Context, jobs <-chan *job) {
 func (r *runner) play(ctx context.Context, planned []arrival) ([]*Record, error) {
 	start := r.clk.now() + Offset(startMargin)
 	records := r.plan(start, planned)
-	jobs, failed := r.produce(ctx, records, nil)
+	jobs, finish := r.produce(ctx, records, nil)
 	r.pace(ctx, jobs)
 	r.lanes.wait()
-	select {
-	case err := <-failed:
-		return records, err
-	default:
-		return records, nil
-	}
+	return records, finish()
 }
 
 // begin resets the counters for a phase.

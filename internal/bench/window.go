@@ -22,10 +22,10 @@ func (w Window) Seconds() float64 { return float64(w.End-w.Start) / 1e9 }
 
 // WindowOf finds the window of a closed loop or a burst in its records, the warm-up's excluded by their role.
 //
-// Closed loop: from the end of the first wave (the instant at which its last slot was filled again) to the instant at
-// which the last prompt was sent, after which a slot may stay empty. Both ends are instants of sending and only one of
-// the two is inside, so that requests over time is unbiased even when the slots move in step. Without such a span (the
-// first wave never ended, too few prompts) the window is empty.
+// Closed loop: from the end of the first wave (the instant at which the last slot was filled for the second time) to the
+// instant at which the last prompt was sent, after which a slot may stay empty. Both ends are instants of sending and
+// only one of the two is inside, so that requests over time is unbiased even when the slots move in step. Without such a
+// span (a slot never came to a second request, too few prompts) the window is empty.
 //
 // Burst: from the arrival to the last end.
 func WindowOf(records []*Record, s contract.Scenario) Window {
@@ -36,16 +36,19 @@ func WindowOf(records []*Record, s contract.Scenario) Window {
 	if s.Arrival == contract.ArrivalBurst {
 		return burstWindow(load)
 	}
-	slices.SortFunc(load, func(a, b *Record) int { return cmp.Compare(a.Index, b.Index) })
-	var w Window
-	for i, r := range load {
-		if i < *s.MaxConcurrency {
-			if !r.End.Happened() {
-				return Window{}
-			}
-			w.Start = max(w.Start, r.End)
+	slices.SortStableFunc(load, func(a, b *Record) int { return cmp.Compare(a.Sched, b.Sched) })
+	w := Window{End: load[len(load)-1].Sched}
+	filled := map[int]int{}
+	for _, r := range load {
+		filled[r.Slot]++
+		if filled[r.Slot] == 2 {
+			w.Start = r.Sched
 		}
-		w.End = max(w.End, r.Sched)
+	}
+	for _, times := range filled {
+		if times < 2 {
+			return Window{}
+		}
 	}
 	if w.End <= w.Start {
 		return Window{}
