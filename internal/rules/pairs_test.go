@@ -1,0 +1,310 @@
+package rules_test
+
+import (
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/framework"
+	"github.com/sotaloop/sotaloop/internal/rules"
+)
+
+// pair is a rule's honest facts and edits of them, each of which breaks that rule and no other that is checked before.
+type pair struct {
+	honest      func() *rules.Facts
+	cheats      map[string]func(*rules.Facts)
+	honestTwins map[string]func(*rules.Facts) // near the line, and allowed
+}
+
+func terms() *contract.Contract {
+	slots := 4
+	return &contract.Contract{
+		Study: contract.StudySOTA, Host: contract.Host{GPUs: []int{0, 1}, Device: "cuda"},
+		Target:    contract.Side{Entry: "sglang", Framework: contract.SGLang},
+		Against:   []contract.Side{{Entry: "vllm", Framework: contract.VLLM}},
+		Scenarios: []contract.Scenario{{Name: "chat", InputLen: 1000, OutputLen: 1000, MaxConcurrency: &slots}},
+		Blocks:    contract.Blocks{Max: 12, Looks: []int{8, 12}, Comparisons: 1},
+	}
+}
+
+func atOpen() *rules.Facts {
+	return &rules.Facts{Contract: terms(), Decide: &rules.DecideFacts{Need: 6}}
+}
+
+func atSearch() *rules.Facts {
+	f := &rules.Facts{Contract: terms()}
+	f.Search = &rules.SearchFacts{Side: f.Contract.Target, Captured: true, Flags: []rules.FlagUse{
+		{Name: "tp-size", Values: []any{1.0, 2.0}, Known: true, Class: framework.ClassSearch, Role: "tp"},
+		{Name: "chunked-prefill-size", Values: []any{2048.0, 8192.0}, Known: true, Class: framework.ClassSearch},
+	}}
+	return f
+}
+
+// flag gives the search's facts one more flag.
+func flag(u rules.FlagUse) func(*rules.Facts) {
+	return func(f *rules.Facts) {
+		u.Known = true
+		f.Search.Flags = append(f.Search.Flags, u)
+	}
+}
+
+func atBlocks() *rules.Facts {
+	return &rules.Facts{Contract: terms(), Blocks: &rules.BlockFacts{
+		Scenarios: []string{"chat"}, Blocks: 8, Searched: map[string]bool{"sglang": true, "vllm": true}, Measured: 8,
+		Candidates: []rules.CandidateFact{{ID: "sglang-03", Entry: "sglang", Status: "ok"}, {ID: "vllm-01", Entry: "vllm", Status: "ok"}},
+	}}
+}
+
+func atProfile() *rules.Facts {
+	f := atBlocks()
+	f.Verdicts = []rules.VerdictFact{{Scenario: "chat", Metric: "output_token_throughput", Verdict: "loss", Against: "vllm-01"}}
+	return f
+}
+
+func atPropose() *rules.Facts {
+	row := rules.RowFact{ID: "kernel:decode:3@0123456789abcdef", Found: true, Stage: "decode", Share: 0.2, Candidate: "sglang-03", Entry: "sglang", Target: true,
+		Commit: "c0ffee", Locations: []string{"sglang/srt/layers/activation.py:40 silu"}, Paths: []string{"sglang/srt/layers/activation.py"}}
+	return &rules.Facts{Contract: terms(), Verdicts: atProfile().Verdicts,
+		Evidence: &rules.EvidenceFacts{Rows: []rules.RowFact{row}, Stage: "decode", Location: "python/sglang/srt/layers/activation.py:40", LocationExists: true,
+			Scenario: "chat", Metric: "output_token_throughput", Measured: []string{"output_token_throughput", "tpot_ms"}, SlowStages: []string{"prefill", "decode", "mixed"}, BaseCommit: "c0ffee"},
+		Patch: &rules.PatchFacts{Paths: []string{"python/sglang/srt/layers/activation.py"}, TouchesCited: true, Gain: 0.05},
+	}
+}
+
+func atApply() *rules.Facts {
+	return &rules.Facts{Contract: terms(), Approval: &rules.ApprovalFacts{Proposal: "patch-1", Decision: "approve", Command: "sotaloop approve c patch-1"}}
+}
+
+func atRevalidate() *rules.Facts {
+	return &rules.Facts{Contract: terms(), Blocks: &rules.BlockFacts{Blocks: 8}, Branch: "sotaloop/c/patch-1"}
+}
+
+func atReport() *rules.Facts { return &rules.Facts{Contract: terms(), Rows: 3} }
+
+// pairs has an entry for every rule; a test demands it.
+func pairs() map[string]pair {
+	out := map[string]pair{}
+	for _, part := range []map[string]pair{openPairs(), searchPairs(), blockPairs(), evidencePairs(), patchPairs()} {
+		for id, p := range part {
+			out[id] = p
+		}
+	}
+	return out
+}
+
+func openPairs() map[string]pair {
+	return map[string]pair{
+		"fair.one-target": {honest: atOpen, cheats: map[string]func(*rules.Facts){
+			"the target against itself": func(f *rules.Facts) { f.Contract.Against = append(f.Contract.Against, f.Contract.Target) },
+			"a competitor twice":        func(f *rules.Facts) { f.Contract.Against = append(f.Contract.Against, f.Contract.Against[0]) },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"two builds of one framework": func(f *rules.Facts) {
+				f.Contract.Against = append(f.Contract.Against, contract.Side{Entry: "sglang-main", Framework: contract.SGLang})
+			},
+		}},
+		"fair.sequence-limit": {honest: atOpen, cheats: map[string]func(*rules.Facts){
+			"a context below the longest scenario": func(f *rules.Facts) { f.Contract.MaxContext = 1999 },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"a context that just holds it": func(f *rules.Facts) { f.Contract.MaxContext = 2000 },
+		}},
+		"fair.decidable": {honest: atOpen, cheats: map[string]func(*rules.Facts){
+			"fewer blocks than any test needs": func(f *rules.Facts) { f.Contract.Blocks.Max = 5 },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"exactly enough blocks": func(f *rules.Facts) { f.Contract.Blocks.Max = 6 },
+		}},
+		"flow.rows-first": {honest: atReport, cheats: map[string]func(*rules.Facts){
+			"a report of nothing": func(f *rules.Facts) { f.Rows = 0 },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"a blocked campaign with its reason": func(f *rules.Facts) { f.Rows, f.Reason = 0, "the engine does not serve the model" },
+		}},
+	}
+}
+
+func searchPairs() map[string]pair {
+	trt := func(backend string) func(*rules.Facts) {
+		return func(f *rules.Facts) {
+			f.Search.Side = contract.Side{Entry: "trt", Framework: contract.TensorRTLLM}
+			f.Search.Flags = []rules.FlagUse{{Name: "backend", Values: []any{backend}, Known: true, Role: "backend", Class: framework.ClassSearch}}
+		}
+	}
+	return map[string]pair{
+		"flow.help-first": {honest: atSearch, cheats: map[string]func(*rules.Facts){
+			"a search before the help": func(f *rules.Facts) { f.Search.Captured = false },
+		}},
+		"fair.trt-backend": {honest: atSearch, cheats: map[string]func(*rules.Facts){"a TensorRT engine": trt("tensorrt")},
+			honestTwins: map[string]func(*rules.Facts){"PyTorch": trt("pytorch")}},
+		"flow.unknown-flag": {honest: atSearch, cheats: map[string]func(*rules.Facts){
+			"a flag of another build": func(f *rules.Facts) {
+				f.Search.Flags = append(f.Search.Flags, rules.FlagUse{Name: "enable-warp-speed", Nearest: []string{"enable-mixed-chunk"}})
+			},
+			"a value of another type": flag(rules.FlagUse{Name: "max-running-requests", Class: framework.ClassSearch, Problem: "not a number", Value: "many"}),
+		}},
+		"flow.flag-class": {honest: atSearch, cheats: map[string]func(*rules.Facts){
+			"a contract term":     flag(rules.FlagUse{Name: "dtype", Class: framework.ClassContract}),
+			"the worker's port":   flag(rules.FlagUse{Name: "port", Class: framework.ClassHost}),
+			"code loading":        flag(rules.FlagUse{Name: "middleware", Class: framework.ClassForbidden}),
+			"code, policy or not": flag(rules.FlagUse{Name: "middleware", Class: framework.ClassForbidden, Allowed: true}),
+			"unlisted free text":  flag(rules.FlagUse{Name: "extra-config", Class: framework.ClassUnlisted}),
+		}, honestTwins: map[string]func(*rules.Facts){
+			"free text that the policy lists": flag(rules.FlagUse{Name: "extra-config", Class: framework.ClassUnlisted, Allowed: true}),
+		}},
+		"fair.pinned-knob": {honest: atSearch, cheats: map[string]func(*rules.Facts){
+			"a searched memory fraction": flag(rules.FlagUse{Name: "mem-fraction-static", Class: framework.ClassPinned, Values: []any{0.8, 0.9}}),
+		}, honestTwins: map[string]func(*rules.Facts){
+			"one value in the base": flag(rules.FlagUse{Name: "mem-fraction-static", Class: framework.ClassPinned, Values: []any{0.9}}),
+			"a capacity study": func(f *rules.Facts) {
+				f.Contract.CapacityStudy = true
+				flag(rules.FlagUse{Name: "mem-fraction-static", Class: framework.ClassPinned, Values: []any{0.8, 0.9}})(f)
+			},
+		}},
+		"fair.legal-layout": {honest: atSearch, cheats: map[string]func(*rules.Facts){
+			"more GPUs by a product":    flag(rules.FlagUse{Name: "dp-size", Role: "dp", Class: framework.ClassSearch, Values: []any{2.0}}),
+			"experts over more GPUs":    flag(rules.FlagUse{Name: "ep-size", Role: "ep", Class: framework.ClassSearch, Values: []any{4.0}}),
+			"one of several is too big": func(f *rules.Facts) { f.Search.Flags[0].Values = []any{1.0, 4.0} },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"experts on the same GPUs": flag(rules.FlagUse{Name: "ep-size", Role: "ep", Class: framework.ClassSearch, Values: []any{2.0}}),
+		}},
+	}
+}
+
+func blockPairs() map[string]pair {
+	return map[string]pair{
+		"flow.contract-frozen": {honest: atBlocks, cheats: map[string]func(*rules.Facts){
+			"a scenario that is not frozen": func(f *rules.Facts) { f.Blocks.Scenarios = []string{"easy"} },
+			"peeking between the looks":     func(f *rules.Facts) { f.Blocks.Blocks = 9 },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"the second look":        func(f *rules.Facts) { f.Blocks.Blocks = 12 },
+			"nothing said of either": func(f *rules.Facts) { f.Blocks.Blocks, f.Blocks.Scenarios = 0, nil },
+		}},
+		"fair.tuned-competitor": {honest: atBlocks, cheats: map[string]func(*rules.Facts){
+			"tuned against default": func(f *rules.Facts) { delete(f.Blocks.Searched, "vllm") },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"fixed commands on both sides": func(f *rules.Facts) { f.Contract.Study, f.Blocks.Searched = contract.StudyAB, nil },
+			"an incumbent needs no search": func(f *rules.Facts) {
+				f.Contract.Study = contract.StudyTune
+				f.Contract.Against[0].Incumbent = true
+				delete(f.Blocks.Searched, "vllm")
+			},
+		}},
+		"fair.known-candidate": {honest: atBlocks, cheats: map[string]func(*rules.Facts){
+			"an invented candidate": func(f *rules.Facts) { f.Blocks.Candidates[0] = rules.CandidateFact{ID: "sglang-99"} },
+			"one that ran out of memory": func(f *rules.Facts) {
+				f.Blocks.Candidates[0].Status, f.Blocks.Candidates[0].Reason = "oom", "CUDA out of memory"
+			},
+			"one whose launch has not ended": func(f *rules.Facts) { f.Blocks.Candidates[1].Status = "" },
+		}},
+		"fair.every-side": {honest: atBlocks, cheats: map[string]func(*rules.Facts){
+			"the target alone":    func(f *rules.Facts) { f.Blocks.Candidates = f.Blocks.Candidates[:1] },
+			"two of one side":     func(f *rules.Facts) { f.Blocks.Candidates = append(f.Blocks.Candidates, f.Blocks.Candidates[0]) },
+			"no candidate at all": func(f *rules.Facts) { f.Blocks.Candidates = nil },
+		}},
+		"flow.blocks-first": {honest: atBlocks, cheats: map[string]func(*rules.Facts){
+			"one block short":    func(f *rules.Facts) { f.Blocks.Measured = 7 },
+			"search scores only": func(f *rules.Facts) { f.Blocks.Measured = 0 },
+		}},
+		"evid.gap-decided": {honest: atProfile, cheats: map[string]func(*rules.Facts){
+			"before any verdict": func(f *rules.Facts) { f.Verdicts = nil },
+			"an undecided gap":   func(f *rules.Facts) { f.Verdicts[0].Verdict = "inconclusive" },
+			"a win explained":    func(f *rules.Facts) { f.Verdicts[0].Verdict = "win" },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"lost in one scenario of two": func(f *rules.Facts) {
+				f.Verdicts = append([]rules.VerdictFact{{Scenario: "long", Verdict: "win"}}, f.Verdicts...)
+			},
+		}},
+		"flow.branch-first": {honest: atRevalidate, cheats: map[string]func(*rules.Facts){
+			"nothing applied": func(f *rules.Facts) { f.Branch = "" },
+		}},
+	}
+}
+
+func evidencePairs() map[string]pair {
+	row := func(edit func(*rules.RowFact)) func(*rules.Facts) {
+		return func(f *rules.Facts) { edit(&f.Evidence.Rows[0]) }
+	}
+	return map[string]pair{
+		"evid.row-known": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"an invented row": row(func(r *rules.RowFact) { *r = rules.RowFact{ID: "kernel:decode:1@0000000000000000"} }),
+			"no row":          func(f *rules.Facts) { f.Evidence.Rows = nil },
+			"one of two is invented": func(f *rules.Facts) {
+				f.Evidence.Rows = append(f.Evidence.Rows, rules.RowFact{ID: "kernel:decode:9@ffffffffffffffff"})
+			},
+		}},
+		"evid.real-host": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"simulated evidence on a real host": row(func(r *rules.RowFact) { r.Simulated = true }),
+			"real evidence in a simulation":     func(f *rules.Facts) { f.Evidence.HostSimulated = true },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"simulated throughout": func(f *rules.Facts) { f.Evidence.HostSimulated, f.Evidence.Rows[0].Simulated = true, true },
+		}},
+		"evid.target-trace": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"the competitor's trace": row(func(r *rules.RowFact) { r.Target, r.Entry, r.Candidate = false, "vllm", "vllm-01" }),
+		}, honestTwins: map[string]func(*rules.Facts){
+			"a competitor's row beside it": func(f *rules.Facts) {
+				other := f.Evidence.Rows[0]
+				other.Target, other.Entry, other.Commit = false, "vllm", ""
+				f.Evidence.Rows = append(f.Evidence.Rows, other)
+			},
+		}},
+		"evid.fresh": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"a trace of an older commit": row(func(r *rules.RowFact) { r.Commit = "0ld" }),
+			"a trace of no commit":       row(func(r *rules.RowFact) { r.Commit = "" }),
+		}},
+		"evid.symptom": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"a scenario that was not lost": func(f *rules.Facts) { f.Evidence.Scenario = "summarization" },
+			"a metric nobody measured":     func(f *rules.Facts) { f.Evidence.Metric = "vibes" },
+			"nothing was lost":             func(f *rules.Facts) { f.Verdicts[0].Verdict = "inconclusive" },
+		}},
+		"evid.agrees": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"a stage that does not decide the metric": func(f *rules.Facts) { f.Evidence.SlowStages = []string{"prefill"} },
+			"rows of another stage":                   row(func(r *rules.RowFact) { r.Stage = "prefill" }),
+			"a row too small to matter":               row(func(r *rules.RowFact) { r.Share = 0.0099 }),
+			"only a competitor's share": func(f *rules.Facts) {
+				other := f.Evidence.Rows[0]
+				other.Target = false
+				f.Evidence.Rows[0].Share = 0.001
+				f.Evidence.Rows = append(f.Evidence.Rows, other)
+			},
+		}, honestTwins: map[string]func(*rules.Facts){
+			"exactly one per cent": row(func(r *rules.RowFact) { r.Share = 0.01 }),
+			"a row of mixed steps": row(func(r *rules.RowFact) { r.Stage = "mixed" }),
+		}},
+		"evid.location": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"a place that is not in the commit": func(f *rules.Facts) { f.Evidence.LocationExists = false },
+			"a place no cited row came from":    func(f *rules.Facts) { f.Evidence.Location = "python/sglang/srt/server.py:1" },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"the path as the trace has it": func(f *rules.Facts) { f.Evidence.Location = "sglang/srt/layers/activation.py:40" },
+		}},
+	}
+}
+
+func patchPairs() map[string]pair {
+	paths := func(p ...string) func(*rules.Facts) { return func(f *rules.Facts) { f.Patch.Paths = p } }
+	return map[string]pair{
+		"patch.harness-untouched": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"the benchmark client":  paths("python/sglang/bench_serving.py"),
+			"a benchmark folder":    paths("benchmark/kernels/run.py"),
+			"the profiler":          paths("python/sglang/srt/utils/profiler.py"),
+			"a planted conftest":    paths("python/sglang/srt/layers/activation.py", "test/conftest.py"),
+			"in another case":       paths("python/sglang/Bench_Serving.py"),
+			"a changed expectation": func(f *rules.Facts) { f.Patch.ChangedTests = []string{"test/test_activation.py"} },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"a word that only begins alike": paths("python/sglang/srt/layers/benchmarked.py"),
+		}},
+		"patch.location": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"a patch elsewhere, unexplained": func(f *rules.Facts) { f.Patch.TouchesCited = false },
+			"explained by spaces":            func(f *rules.Facts) { f.Patch.TouchesCited, f.Patch.Elsewhere = false, "  " },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"a patch elsewhere, explained": func(f *rules.Facts) { f.Patch.TouchesCited, f.Patch.Elsewhere = false, "the caller allocates" },
+		}},
+		"patch.predicted": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"no prediction":       func(f *rules.Facts) { f.Patch.Gain = 0 },
+			"a loss predicted":    func(f *rules.Facts) { f.Patch.Gain = -0.1 },
+			"percent for a ratio": func(f *rules.Facts) { f.Patch.Gain = 15 },
+		}},
+		"flow.one-proposal": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"a second while one is open": func(f *rules.Facts) { f.Patch.OpenProposals = []string{"patch-1"} },
+		}},
+		"patch.approved": {honest: atApply, cheats: map[string]func(*rules.Facts){
+			"nobody has decided":         func(f *rules.Facts) { f.Approval.Decision = "" },
+			"rejected":                   func(f *rules.Facts) { f.Approval.Decision, f.Approval.Reason = "reject", "too broad" },
+			"an approval of other bytes": func(f *rules.Facts) { f.Approval.Problem = "its diff is not the proposal's" },
+			"another word for yes":       func(f *rules.Facts) { f.Approval.Decision = "Approve" },
+		}},
+	}
+}
