@@ -144,7 +144,7 @@ func (r *Record) TPOT() (float64, bool) {
 // requests have none, so that only per-request latencies carry +∞.
 func (m Metrics) statistics(name string, s *sample, n int, pooled bool) {
 	m.null("mean_" + name)
-	for _, st := range statistics {
+	for _, st := range quantiles() {
 		m.null(st.name + "_" + name)
 	}
 	if len(s.values) > 0 {
@@ -161,7 +161,7 @@ func (m Metrics) statistics(name string, s *sample, n int, pooled bool) {
 		return
 	}
 	slices.Sort(values)
-	for _, st := range statistics {
+	for _, st := range quantiles() {
 		if enough(n, st.q) {
 			m.set(st.name+"_"+name, quantile7(values, st.q)/1e6)
 		}
