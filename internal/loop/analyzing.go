@@ -25,8 +25,9 @@ const pageRows = 15
 const answerShare = 0.01
 
 type analysisArgs struct {
-	Trace   string `json:"trace"`
-	Against string `json:"against,omitempty"`
+	Trace    string   `json:"trace"`
+	Against  string   `json:"against,omitempty"`
+	Mappings []string `json:"mappings"` // what gives source locations now: a later mapping trace makes new tables
 }
 
 // AnalyzeTrace gives one table of a trace, or its diff against another.
@@ -56,7 +57,13 @@ func (l *Loop) AnalyzeTrace(ctx context.Context, r AnalyzeRequest) (Analysis, er
 	if r.Table == "diff" && r.Against == "" {
 		return Analysis{}, fault.New(fault.InvalidInput, "a diff needs against").At("against", "", traceIDs(st)...)
 	}
-	j, err := c.ensureJob(ctx, "analyze_trace", analysisArgs{Trace: r.Trace, Against: r.Against})
+	args := analysisArgs{Trace: r.Trace, Against: r.Against, Mappings: []string{}}
+	for _, id := range []string{r.Trace, r.Against} {
+		if t, ok := st.Trace(id); ok {
+			args.Mappings = append(args.Mappings, mappingFor(st, t).ID)
+		}
+	}
+	j, err := c.ensureJob(ctx, "analyze_trace", args)
 	if err != nil {
 		return Analysis{}, err
 	}
@@ -106,17 +113,23 @@ func (c *campaign) analyze(ctx context.Context, id string, p *jobs.Progress) err
 	if err != nil {
 		return err
 	}
-	if _, ok := st.Analyses[id]; ok {
-		return nil
-	}
 	t, ok := st.Trace(id)
 	if !ok {
 		return fault.New(fault.NotFound, "no trace %q", id)
 	}
-	if err := c.ledger.Verify(t.File); err != nil {
-		return err
+	mapping := mappingFor(st, t)
+	if a, ok := st.Analyses[id]; ok && a.Mapping == mapping.ID {
+		return nil
 	}
-	a, err := tablesOf(ctx, st, t, c.ledger.Path(t.File.Name), func(done, total int64) { p.Set(float64(done)/float64(max(total, 1)), "") })
+	for _, x := range []TraceCaptured{t, mapping} {
+		if x.ID == "" {
+			continue
+		}
+		if err := c.ledger.Verify(x.File); err != nil {
+			return err
+		}
+	}
+	a, err := tablesOf(ctx, st, t, mapping, c.ledger.Path, func(done, total int64) { p.Set(float64(done)/float64(max(total, 1)), "") })
 	if err != nil {
 		return err
 	}
@@ -132,13 +145,18 @@ func (c *campaign) analyze(ctx context.Context, id string, p *jobs.Progress) err
 	if err != nil {
 		return err
 	}
-	return c.put(ctx, kindAnalysis, TraceAnalyzed{Trace: id, Tables: tables, Markdown: markdown})
+	return c.put(ctx, kindAnalysis, TraceAnalyzed{Trace: id, Mapping: mapping.ID, Tables: tables, Markdown: markdown})
 }
 
-// tablesOf analyses the trace at path; paths of this machine stay out of the tables.
-func tablesOf(ctx context.Context, st *State, t TraceCaptured, path string, progress func(done, total int64)) (*trace.Analysis, error) {
+// tablesOf analyses a trace with the one that maps it to source, if any; locate gives an artifact's path, and paths of
+// this machine stay out of the tables.
+func tablesOf(ctx context.Context, st *State, t, mapping TraceCaptured, locate func(name string) string, progress func(done, total int64)) (*trace.Analysis, error) {
+	path, maps := locate(t.File.Name), []string{}
+	if mapping.ID != "" {
+		maps = append(maps, locate(mapping.File.Name))
+	}
 	a, err := trace.Analyze(ctx, []string{path}, trace.Options{
-		Labels: map[string]string{path: t.Stage}, Server: trace.Server{Model: st.Contract.Model.ID, TP: tensorParallel(st, t.Candidate)}, Progress: progress,
+		Labels: map[string]string{path: t.Stage}, Mapping: maps, Server: trace.Server{Model: st.Contract.Model.ID, TP: tensorParallel(st, t.Candidate)}, Progress: progress,
 	})
 	if err != nil {
 		return nil, err
@@ -150,6 +168,17 @@ func tablesOf(ctx context.Context, st *State, t TraceCaptured, path string, prog
 		a.Stages[i].Path = t.File.Name
 	}
 	return a, nil
+}
+
+// mappingFor is the newest graphs-off trace of what a formal trace shows; none for a mapping trace itself.
+func mappingFor(st *State, t TraceCaptured) TraceCaptured {
+	var found TraceCaptured
+	for _, x := range st.Traces {
+		if x.Mapping && !t.Mapping && x.Candidate == t.Candidate && x.Scenario == t.Scenario && x.Stage == t.Stage && x.Patch == t.Patch {
+			found = x
+		}
+	}
+	return found
 }
 
 // tensorParallel reads a candidate's layout for the fuse patterns' gates; 1 where nothing is said.

@@ -331,3 +331,16 @@ func commitMessage(p *ProposalState) string {
 	}
 	return subject + "\n\n" + p.Rationale + "\n"
 }
+
+// Reject records a human's no with its reason. It needs no signature: refusing is always safe.
+func (l *Loop) Reject(ctx context.Context, campaignID, proposal, reason, by string) error {
+	c, st, err := l.open(campaignID)
+	if err != nil {
+		return err
+	}
+	p, err := st.waiting(proposal)
+	if err != nil {
+		return err
+	}
+	return c.put(ctx, kindApproval, ApprovalRecorded{Proposal: p.ID, Decision: string(gitops.Reject), Reason: reason, Principal: by})
+}

@@ -177,6 +177,7 @@ type TraceCaptured struct {
 // TraceAnalyzed is the tables of one trace.
 type TraceAnalyzed struct {
 	Trace    string          `json:"trace"`
+	Mapping  string          `json:"mapping,omitempty"` // trace that gave source locations, never times
 	Tables   ledger.Artifact `json:"tables"`
 	Markdown ledger.Artifact `json:"markdown"`
 }

@@ -80,7 +80,7 @@ func (c *campaign) plan(st *State, host hosts.HostEntry, launches []worker.Launc
 // the audit of every point carries them.
 func simulatedLimits() *bench.Limits {
 	return &bench.Limits{LateSend: 250 * time.Millisecond, LateShare: 1, LateShareMakespan: 1, LoopLag: 250 * time.Millisecond,
-		GCPause: 250 * time.Millisecond, Steal: 1, CPUShare: 1, SettleTolerance: 0.1}
+		GCPause: 250 * time.Millisecond, Steal: 1, CPUShare: 1, SettleTolerance: 0.5}
 }
 
 // help reads the captured flags of a side.

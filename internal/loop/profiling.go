@@ -110,7 +110,7 @@ func (c *campaign) profile(ctx context.Context, args profileArgs, overlay *worke
 		return err
 	}
 	name := strings.Join([]string{"profile", args.Candidate, args.Scenario, args.Patch, fmt.Sprint(args.Mapping)}, "/")
-	err = c.execute(ctx, step{job: phaseProfile, name: name, plan: c.plan(st, host, launches), inbox: inbox, use: map[string]string{}, from: 0, to: 1}, p)
+	err = c.execute(ctx, step{job: phaseProfile, name: name, plan: c.plan(st, host, launches), inbox: inbox, use: map[string]string{}, scenario: args.Scenario, from: 0, to: 1}, p)
 	if err != nil {
 		return err
 	}
@@ -128,8 +128,8 @@ func captures(c *contract.Contract, s contract.Scenario) []worker.Capture {
 	}
 	seed := bench.MixSeed(c.Seed, phaseProfile, s.Name, 0)
 	return []worker.Capture{
-		{ID: "prefill", Stage: "prefill", InputLen: s.InputLen, OutputLen: 1, Batch: 1, Warmup: profileWarmup, Steps: profileSteps, Seed: seed},
-		{ID: "decode", Stage: "decode", InputLen: 1, OutputLen: max(s.OutputLen, 4*profileSteps), Batch: batch, Warmup: 1, Steps: profileSteps, Seed: seed + 1},
+		{ID: "prefill", Stage: "prefill", InputLen: s.InputLen, OutputLen: 1, Batch: 1, Warmup: profileWarmup, Steps: profileSteps, Seed: seed, Vocab: vocabulary(c)},
+		{ID: "decode", Stage: "decode", InputLen: 1, OutputLen: max(s.OutputLen, 4*profileSteps), Batch: batch, Warmup: 1, Steps: profileSteps, Seed: seed + 1, Vocab: vocabulary(c)},
 	}
 }
 
@@ -140,10 +140,7 @@ func (c *campaign) captureLaunches(st *State, spec launchSpec, args profileArgs,
 		return nil, err
 	}
 	base := strings.Join([]string{args.Candidate + spec.suffix, phaseProfile, args.Scenario}, ".")
-	if args.Mapping {
-		base += ".mapping"
-	}
-	spec.id, spec.captures = base, stages
+	spec.id, spec.captures = base+mappingOf(args), stages
 	l, err := c.launch(st, host, spec)
 	if err != nil {
 		return nil, err
@@ -156,7 +153,7 @@ func (c *campaign) captureLaunches(st *State, spec launchSpec, args profileArgs,
 	}
 	var out []worker.Launch
 	for _, stage := range stages {
-		spec.id, spec.captures = base+"."+stage.Stage, []worker.Capture{stage}
+		spec.id, spec.captures = base+"."+stage.Stage+mappingOf(args), []worker.Capture{stage}
 		l, err := c.launch(st, host, spec)
 		if err != nil {
 			return nil, err
@@ -164,6 +161,16 @@ func (c *campaign) captureLaunches(st *State, spec launchSpec, args profileArgs,
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// mappingSuffix marks the launches of mapping traces.
+const mappingSuffix = ".mapping"
+
+func mappingOf(args profileArgs) string {
+	if args.Mapping {
+		return mappingSuffix
+	}
+	return ""
 }
 
 // captureFailure says why no trace came of the launches.
@@ -248,7 +255,7 @@ func (s *State) traceOf(name string) bool {
 func traceRecord(st *State, in *intake, l *launchSoFar, e worker.Event, commit string) TraceCaptured {
 	t := TraceCaptured{
 		Candidate: baseCandidate(l.spec.Candidate), Entry: baseEntry(l.spec.Entry), Launch: l.spec.ID, Stage: e.Capture, Commit: commit,
-		Simulated: st.Contract.Host.Simulated, Mapping: strings.Contains(l.spec.ID, ".mapping"), Scenario: scenarioOfLaunch(st, l.spec.ID),
+		Simulated: st.Contract.Host.Simulated, Mapping: strings.HasSuffix(l.spec.ID, mappingSuffix), Scenario: in.step.scenario,
 	}
 	if _, patch, ok := strings.Cut(l.spec.Candidate, patchSuffix); ok {
 		t.Patch = patch
@@ -262,15 +269,6 @@ func traceRecord(st *State, in *intake, l *launchSoFar, e worker.Event, commit s
 		}
 	}
 	return t
-}
-
-func scenarioOfLaunch(st *State, id string) string {
-	for _, s := range st.Contract.Scenarios {
-		if strings.Contains(id, "."+phaseProfile+"."+s.Name) {
-			return s.Name
-		}
-	}
-	return ""
 }
 
 // verdictFacts are the newest look's verdicts for the rules.

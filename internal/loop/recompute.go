@@ -255,9 +255,11 @@ func (s *State) Revalidated(got RevalidationEnded, read ReadArtifact) (Revalidat
 	return end, judgePatch(s, prop, sides, &end)
 }
 
-// Tables computes a trace's tables anew from its file.
-func (s *State) Tables(ctx context.Context, t TraceCaptured, path string) (*trace.Analysis, error) {
-	return tablesOf(ctx, s, t, path, func(int64, int64) {})
+// Tables computes a trace's tables anew from its file and the mapping trace they were made with; locate gives an
+// artifact's path.
+func (s *State) Tables(ctx context.Context, t TraceCaptured, locate func(name string) string) (*trace.Analysis, error) {
+	mapping, _ := s.Trace(s.Analyses[t.ID].Mapping)
+	return tablesOf(ctx, s, t, mapping, locate, func(int64, int64) {})
 }
 
 // Markdown renders tables as the stored text has them.

@@ -17,6 +17,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/jobs"
 	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/rules"
@@ -123,14 +124,16 @@ func (c *campaign) runRevalidation(ctx context.Context, j JobStarted, p *jobs.Pr
 		return err
 	}
 	err = c.execute(ctx, step{job: "revalidate/" + prop.ID, name: fmt.Sprintf("blocks/%d", args.Blocks), plan: c.plan(st, host, launches), inbox: sides.inbox,
-		use: uses(launches, special), from: 0.02, to: 0.9}, p)
+		use: uses(launches, special), scenario: prop.Symptom.Scenario, from: 0.02, to: 0.9}, p)
 	if err != nil {
 		return err
 	}
-	p.Set(0.9, "profiling the patched target")
-	profile := profileArgs{Candidate: sides.base.candidate.ID, Scenario: prop.Symptom.Scenario, Patch: prop.ID}
-	if err := c.profile(ctx, profile, sides.patched.overlay, sides.inbox, p); err != nil {
-		return err
+	if !oneLaunchProfiles(st) {
+		p.Set(0.9, "profiling the patched target")
+		profile := profileArgs{Candidate: sides.base.candidate.ID, Scenario: prop.Symptom.Scenario, Patch: prop.ID}
+		if err := c.profile(ctx, profile, sides.patched.overlay, sides.inbox, p); err != nil {
+			return err
+		}
 	}
 	return c.endRevalidation(ctx, prop, sides, RevalidationEnded{Tests: tests, TestsLog: log}, args.Blocks)
 }
@@ -238,6 +241,10 @@ func (c *campaign) revalLaunches(st *State, prop *ProposalState, s sides3, block
 					spec.points = append(spec.points, equalityPoint(st.Contract))
 				}
 			}
+			if name == "patched" && b == blocks-1 && oneLaunchProfiles(st) {
+				scenario, _ := st.Contract.Scenario(prop.Symptom.Scenario)
+				spec.captures, spec.capture = captures(st.Contract, scenario), true
+			}
 			l, err := c.launch(st, host, spec)
 			if err != nil {
 				return nil, nil, err
@@ -246,6 +253,17 @@ func (c *campaign) revalLaunches(st *State, prop *ProposalState, s sides3, block
 		}
 	}
 	return out, special, nil
+}
+
+// oneLaunchProfiles says whether the target's profiler can be used after the points of an ordinary launch; then the last
+// patched launch carries the captures, and no launch is spent on them.
+func oneLaunchProfiles(st *State) bool {
+	fw, err := framework.Of(st.Contract.Target.Framework)
+	if err != nil {
+		return false
+	}
+	p := fw.Protocol(framework.Spec{}).Profile
+	return p.Start != nil && !p.OneStage && !p.DirAtLaunch
 }
 
 // equalityPoint asks every launch the same prompts, first alone and then under load, greedily.

@@ -35,6 +35,8 @@ type step struct {
 	inbox map[string]worker.Opener
 	// use says what a point is for: main, preflight, equality, unseen.
 	use map[string]string
+	// scenario is whose lengths the run's captures have.
+	scenario string
 	// done tells how much of the job the run is, for progress.
 	from, to float64
 }

@@ -191,7 +191,7 @@ func (c *campaign) items(st *State, section string) []map[string]any {
 	case "traces":
 		for _, t := range st.Traces {
 			_, analysed := st.Analyses[t.ID]
-			out = append(out, map[string]any{"trace": t.ID, "candidate": t.Candidate, "stage": t.Stage, "patch": t.Patch, "digest": t.File.SHA256[:16], "analysed": analysed})
+			out = append(out, map[string]any{"trace": t.ID, "candidate": t.Candidate, "stage": t.Stage, "mapping": t.Mapping, "patch": t.Patch, "digest": t.File.SHA256[:16], "analysed": analysed})
 		}
 	case "refusals":
 		for _, r := range st.Refusals {
