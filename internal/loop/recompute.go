@@ -255,10 +255,14 @@ func (s *State) Revalidated(got RevalidationEnded, read ReadArtifact) (Revalidat
 	return end, judgePatch(s, prop, sides, &end)
 }
 
-// Tables computes a trace's tables anew from its file and the mapping trace they were made with; locate gives an
+// Tables computes a trace's tables anew from its file, with the mapping trace that the record names; locate gives an
 // artifact's path.
-func (s *State) Tables(ctx context.Context, t TraceCaptured, locate func(name string) string) (*trace.Analysis, error) {
-	mapping, _ := s.Trace(s.Analyses[t.ID].Mapping)
+func (s *State) Tables(ctx context.Context, rec TraceAnalyzed, locate func(name string) string) (*trace.Analysis, error) {
+	t, ok := s.Trace(rec.Trace)
+	mapping, mapped := s.Trace(rec.Mapping)
+	if !ok || mapped != (rec.Mapping != "") {
+		return nil, fmt.Errorf("no trace %q, or no mapping trace %q", rec.Trace, rec.Mapping)
+	}
 	return tablesOf(ctx, s, t, mapping, locate, func(int64, int64) {})
 }
 

@@ -22,8 +22,9 @@ type named struct {
 	seq int
 }
 
-// rewritten are the kinds whose artifacts a later entry may replace: a report is written again, help captured again.
-var rewritten = []string{"report.written", "help.captured"} //nolint:gochecknoglobals // a constant list
+// rewritten are the kinds whose artifacts a later entry may replace: a report is written again, help captured again, a
+// trace analysed again when a mapping trace gives its kernels their source.
+var rewritten = []string{"report.written", "help.captured", "trace.analyzed"} //nolint:gochecknoglobals // a constant list
 
 // artifacts checks every file that an entry names.
 func (v *verifier) artifacts() (string, error) {

@@ -30,7 +30,7 @@ func (v *verifier) traces() (string, error) {
 			skipped++
 			continue
 		}
-		a, err := v.state.Tables(v.ctx, t, v.path(t.File.Name))
+		a, err := v.state.Tables(v.ctx, rec, v.path)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", t.File.Name, err)
 		}
