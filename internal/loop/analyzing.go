@@ -194,11 +194,15 @@ func tensorParallel(st *State, candidate string) int {
 
 // analysis reads a trace's stored tables.
 func (c *campaign) analysis(st *State, id string) (*trace.Analysis, error) {
+	return storedTables(st, id, c.ledger.ReadAll)
+}
+
+func storedTables(st *State, id string, read ReadArtifact) (*trace.Analysis, error) {
 	rec, ok := st.Analyses[id]
 	if !ok {
 		return nil, fault.New(fault.NotFound, "trace %q is not analysed yet", id).Then("analyze_trace", "makes its tables")
 	}
-	raw, err := c.ledger.ReadAll(rec.Tables)
+	raw, err := read(rec.Tables)
 	if err != nil {
 		return nil, err
 	}
@@ -340,12 +344,16 @@ type foundRow struct {
 // findRow looks a row id up in every analysed trace. The digest in the id names the trace file, so that a row of a
 // replaced or foreign trace is not found.
 func (c *campaign) findRow(st *State, id string) (foundRow, bool) {
+	return citedRow(st, id, c.ledger.ReadAll)
+}
+
+func citedRow(st *State, id string, read ReadArtifact) (foundRow, bool) {
 	for _, t := range st.Traces {
 		rec, ok := st.Analyses[t.ID]
 		if !ok || !strings.HasSuffix(id, "@"+t.File.SHA256[:16]) {
 			continue
 		}
-		a, err := c.analysis(st, t.ID)
+		a, err := storedTables(st, t.ID, read)
 		if err != nil {
 			continue
 		}

@@ -260,6 +260,21 @@ func (c *campaign) sameAsInstalled(ctx context.Context, st *State, repo *gitops.
 	return nil
 }
 
+// weigh fills in what follows from the cited rows: the tables that hold them, the share of the stage, the ceiling.
+func weigh(st *State, cited []foundRow, rec *PatchProposed) {
+	rec.Share, rec.Evidence = 0, []string{}
+	for _, row := range cited {
+		if row.trace.Entry == st.Contract.Target.Entry {
+			rec.Share += row.share
+		}
+		if d := row.tables.Tables.SHA256; !slices.Contains(rec.Evidence, d) {
+			rec.Evidence = append(rec.Evidence, d)
+		}
+	}
+	rec.Share = min(rec.Share, 0.999)
+	rec.Ceiling = 1/(1-rec.Share) - 1
+}
+
 // recordProposal writes the diff's artifacts and patch.proposed.
 func (c *campaign) recordProposal(ctx context.Context, st *State, repo *gitops.Repo, r ProposeRequest, p *gitops.Proposed, cited []foundRow, digest string) (*ProposalState, error) {
 	root, err := repo.RootCommit(p.BaseCommit)
@@ -279,16 +294,7 @@ func (c *campaign) recordProposal(ctx context.Context, st *State, repo *gitops.R
 	for _, f := range p.Findings {
 		rec.Findings = append(rec.Findings, strings.TrimSpace(fmt.Sprintf("%s %s:%d %s", f.Rule, f.Path, f.Line, f.What)))
 	}
-	for _, row := range cited {
-		if row.trace.Entry == st.Contract.Target.Entry {
-			rec.Share += row.share
-		}
-		if d := row.tables.Tables.SHA256; !slices.Contains(rec.Evidence, d) {
-			rec.Evidence = append(rec.Evidence, d)
-		}
-	}
-	rec.Share = min(rec.Share, 0.999)
-	rec.Ceiling = 1/(1-rec.Share) - 1
+	weigh(st, cited, &rec)
 	if r.PredictedGain > rec.Ceiling {
 		rec.Findings = append(rec.Findings, fmt.Sprintf("patch.predicted the predicted gain of %.1f %% is above the evidence's ceiling of %.1f %% of stage step time", 100*r.PredictedGain, 100*rec.Ceiling))
 	}

@@ -255,6 +255,22 @@ func (s *State) Revalidated(got RevalidationEnded, read ReadArtifact) (Revalidat
 	return end, judgePatch(s, prop, sides, &end)
 }
 
+// Weighed is a proposal with what follows from its cited rows computed anew.
+func (s *State) Weighed(p PatchProposed, read ReadArtifact) (PatchProposed, error) {
+	var cited []foundRow
+	for _, id := range p.Rows {
+		row, ok := citedRow(s, id, read)
+		if !ok {
+			return p, fmt.Errorf("row %q is in no analysed trace before it", id)
+		}
+		cited = append(cited, row)
+	}
+	weigh(s, cited, &p)
+	verdict, _ := s.LastVerdict(string(compare.PhaseBlock), familyCampaign)
+	p.Verdict = verdict.Digest
+	return p, nil
+}
+
 // Tables computes a trace's tables anew from its file, with the mapping trace that the record names; locate gives an
 // artifact's path.
 func (s *State) Tables(ctx context.Context, rec TraceAnalyzed, locate func(name string) string) (*trace.Analysis, error) {
