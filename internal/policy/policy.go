@@ -28,8 +28,14 @@ type Policy struct {
 	digest string
 }
 
-// Digest is the SHA-256 of the file's bytes in hex, empty where there is none.
-func (p Policy) Digest() string { return p.digest }
+// Digest is the SHA-256 of the file's bytes in hex; of no bytes where there is none.
+func (p Policy) Digest() string {
+	if p.digest == "" {
+		sum := sha256.Sum256(nil)
+		return hex.EncodeToString(sum[:])
+	}
+	return p.digest
+}
 
 // Read reads the policy at path; a missing file is the default policy.
 func Read(path string) (Policy, error) {
