@@ -35,7 +35,7 @@ func (s *State) Phase() string {
 	if n := len(s.Proposals); n > 0 {
 		p := s.Proposals[n-1]
 		switch {
-		case p.Reval != nil && s.reportedAfter(p):
+		case p.Reval != nil && s.isReported():
 			return PhaseReported
 		case p.Reval != nil:
 			return PhaseRevalidated
@@ -48,7 +48,7 @@ func (s *State) Phase() string {
 		}
 	}
 	switch {
-	case len(s.Reports) > 0:
+	case s.isReported():
 		return PhaseReported
 	case len(s.Analyses) > 0:
 		return PhaseAnalyzed
@@ -68,7 +68,8 @@ func (s *State) Phase() string {
 	return PhaseOpened
 }
 
-func (s *State) reportedAfter(p *ProposalState) bool { return len(s.Reports) > 0 && p.Reval != nil }
+// isReported says whether the newest report tells of everything: a campaign may go on after one.
+func (s *State) isReported() bool { return s.reported > s.worked }
 
 // Round counts gap → profile → proposal → revalidation passes, from 1.
 func (s *State) Round() int {

@@ -32,6 +32,8 @@ type State struct {
 	Reports    []ReportWritten
 	Costs      []CostCorrected
 	seen       map[string]bool
+	reported   int // sequence number of the newest report
+	worked     int // sequence number of the newest entry that a report would tell of
 }
 
 // Job is one job with its end.
@@ -65,6 +67,12 @@ func Replay(entries []chain.Entry) (*State, error) {
 
 // apply adds one entry; a key that was seen before is ignored.
 func (s *State) apply(e chain.Entry) error {
+	switch e.Kind {
+	case kindReport:
+		s.reported = e.Seq
+	case kindSearch, kindPoint, kindVerdict, kindTrace, kindProposed, kindApproval, kindBranch, kindReval:
+		s.worked = e.Seq
+	}
 	switch e.Kind {
 	case kindContract:
 		return s.applyContract(e)
