@@ -34,7 +34,7 @@ func (v *verifier) patches() (string, error) {
 		}
 		switch p := payload.(type) {
 		case *loop.PatchProposed:
-			return v.proposal(p)
+			return v.proposal(before, p)
 		case *loop.ApprovalRecorded:
 			return v.approval(decided{before: before, rec: p, at: e, heads: heads, nonces: nonces, allowed: allowed})
 		case *loop.BranchCreated:
@@ -45,8 +45,8 @@ func (v *verifier) patches() (string, error) {
 	return fmt.Sprintf("%d proposals, %d decisions", len(v.state.Proposals), len(v.res.Approvals)), err
 }
 
-// proposal checks that the stored diff is the one of the digest, and that the cited evidence is tables of the campaign.
-func (v *verifier) proposal(p *loop.PatchProposed) error {
+// proposal checks that the stored diff is the one of the digest, and computes share and ceiling of its evidence again.
+func (v *verifier) proposal(before *loop.State, p *loop.PatchProposed) error {
 	diff, err := v.read(p.Diff)
 	if err != nil {
 		return err
@@ -59,6 +59,19 @@ func (v *verifier) proposal(p *loop.PatchProposed) error {
 	}
 	if want := fmt.Sprintf("sotaloop/%s/%s", v.state.Contract.Campaign, p.ID); p.Branch != want {
 		return fmt.Errorf("%s: branch is %q, its name is %q", p.ID, p.Branch, want)
+	}
+	for _, a := range before.Analyses {
+		if n := v.files[a.Tables.Name]; n == nil || n.Artifact != a.Tables {
+			v.res.note("the evidence of %s is not weighed again: traces were analysed anew after it", p.ID)
+			return nil
+		}
+	}
+	again, err := before.Weighed(*p, v.read)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.ID, err)
+	}
+	if err := equal(again, *p); err != nil {
+		return fmt.Errorf("%s: %w", p.ID, err)
 	}
 	return nil
 }
