@@ -6,9 +6,10 @@ import (
 )
 
 const (
-	autoProbes = 2     // short probes a launch of Auto takes
-	settled    = 0.002 // expected gain of one more launch below which Auto stops, in logarithms
-	hopeless   = 0.35  // chance to come up below which a cell is not launched while others are left
+	firstProbes = 2     // short probes of candidate 0
+	settled     = 0.001 // expected gain of one more launch below which Auto stops, in logarithms
+	gap         = 0.01  // how far the best so far may lead the best with full load points without being measured again
+	hopeless    = 0.05  // chance to come up below which a cell is not launched
 )
 
 // auto launches the cell with the largest expected gain, weighed by its chance to come up. Its gate keeps the full load
@@ -25,7 +26,7 @@ func (s *state) auto() Step {
 	for i, c := range cells {
 		priors[i] = prior(c)
 	}
-	b := field.believe(cells, priors, shapes(s.g.space.Prior != nil))
+	b := field.believe(cells, priors, shapes(len(s.g.axes), s.g.space.Prior != nil))
 	return s.choose(cells, len(known), b)
 }
 
@@ -39,7 +40,7 @@ func (s *state) choose(cells []cell, known int, b belief) Step {
 		if p < hopeless {
 			continue
 		}
-		if e := p * expectedGain(b.mean[i], b.sd[i], b.mean[leader], left); at < 0 || e > gain {
+		if e := p * expectedGain(b.mean[i], b.sd[i], b.mean[leader]); at < 0 || e > gain {
 			at, gain = i, e
 		}
 	}
@@ -48,11 +49,11 @@ func (s *state) choose(cells []cell, known int, b belief) Step {
 		behind = b.mean[leader] - b.mean[pointed]
 	}
 	switch {
-	case at >= 0 && (left > 1 || gain > behind) && gain > settled:
+	case at >= 0 && (left > 1 || (pointed >= 0 && gain > behind)) && gain > settled:
 		step := s.launch(cells[at], fmt.Sprintf("expected gain %.2f %% over the best so far", 100*math.Expm1(gain)))
-		step.Probes, step.Gate = autoProbes, s.gate(b.mean[leader], left)
+		step.Rungs = s.rungs(b.mean[leader], left)
 		return step
-	case behind > settled:
+	case behind > gap:
 		return s.launch(cells[leader], "best so far, measured again with its full load points")
 	case at < 0:
 		return s.done("every combination that may run was tried")
@@ -61,17 +62,19 @@ func (s *state) choose(cells []cell, known int, b belief) Step {
 	}
 }
 
-// gate is the probe score from which a launch may be the best: in the first half of the budget nothing is, since
-// later launches will be better; from then on what reaches the best so far.
-func (s *state) gate(best float64, left int) float64 {
-	if 2*left > s.budget.Launches {
-		return math.Inf(1)
+// rungs takes a closer look at what may be the best. Nothing is measured fully in the first four tenths of the budget,
+// since later launches will be better; from then on what reaches the best so far.
+func (s *state) rungs(best float64, left int) []Rung {
+	within := func(behind float64) float64 { return math.Exp(best - behind) }
+	out := []Rung{{Probes: 1}, {From: within(0.04), Probes: 1}, {From: within(0.02), Probes: 2}, {From: within(0.005), Probes: 4}}
+	if 10*left <= 6*s.budget.Launches {
+		out = append(out, Rung{From: within(0), Points: true})
 	}
-	return math.Exp(best)
+	return out
 }
 
-// expectedGain is E[max(0, x − best)] for x normal; with the last launch only the mean counts.
-func expectedGain(mean, sd, best float64, left int) float64 {
+// expectedGain is E[max(0, x − best)] for x normal.
+func expectedGain(mean, sd, best float64) float64 {
 	z := (mean - best) / sd
 	return (mean-best)*0.5*math.Erfc(-z/math.Sqrt2) + sd*math.Exp(-z*z/2)/math.Sqrt(2*math.Pi)
 }
@@ -167,6 +170,6 @@ func (s *state) pick() (cell, bool) {
 	for i, c := range known {
 		priors[i] = prior(c)
 	}
-	b := field.believe(known, priors, shapes(s.g.space.Prior != nil))
+	b := field.believe(known, priors, shapes(len(s.g.axes), s.g.space.Prior != nil))
 	return known[bestOf(b.mean, len(known), allowed)], true
 }

@@ -4,7 +4,7 @@ package search
 const (
 	suspectNew    = 0.05
 	suspectWorked = 0.002
-	suspectAlone  = 0.97
+	suspectAlone  = 0.75
 )
 
 // crashes is how likely each level is to end a launch.

@@ -2,51 +2,62 @@ package search
 
 import (
 	"math"
+	"math/rand/v2"
 )
 
 // shape is one assumption about how large effects are, as standard deviations of the logarithm of the score.
 type shape struct {
-	level float64 // of one level's effect
-	pair  float64 // of one pair of levels
-	cell  float64 // of one cell beyond both
-	trust float64 // how far the prior is followed, 0 to 1
+	level []float64 // of one level's effect, by knob: few knobs matter
+	pair  float64   // of one pair of levels, as a share of the geometric mean of its knobs'
+	cell  float64   // of one cell beyond both
+	trust float64   // how far the prior is followed, 0 to 1
 }
 
-// wide is the standard deviation of what all cells share.
-const wide = 0.5
+const (
+	wide  = 0.5 // standard deviation of what all cells share
+	reach = 1.5 // length scale of an ordinal knob's effect, in levels
+	drawn = 64  // shapes averaged over
 
-// reach is the length scale of an ordinal knob's effect, in levels.
-const reach = 1.5
+	smoothEffect = 0.9 // how much of an ordinal knob's effect follows its order
+	smoothError  = 0.3 // the same of what a performance model gets wrong about it
+)
 
-// shapes are averaged over, each weighted by how well it explains the trials.
-func shapes(hasPrior bool) []shape {
-	var out []shape
-	trusts := []float64{0}
-	if hasPrior {
-		trusts = []float64{0, 0.6, 1}
-	}
-	for _, trust := range trusts {
-		for _, level := range []float64{0.015, 0.03, 0.06, 0.12} {
-			for _, pair := range []float64{0.15, 0.4} {
-				for _, rest := range []float64{0.1, 0.5} {
-					if trust > 0 {
-						rest *= 2 // a model's errors are the cell's own as much as a level's
-					}
-					out = append(out, shape{level: level, pair: pair * level, cell: rest * level, trust: trust})
-				}
+// shapes draws assumptions: they are averaged over, each weighted by how well it explains the trials. The draws are
+// the same for every space with so many knobs.
+func shapes(knobs int, hasPrior bool) []shape {
+	rng := rand.New(rand.NewPCG(uint64(knobs), 17))
+	out := make([]shape, drawn)
+	for i := range out {
+		s := &out[i]
+		overall := 0.015 * math.Exp2(4*rng.Float64()) // 1.5 % to 24 %
+		if hasPrior {
+			overall /= 2 // what the model gets wrong
+		}
+		for range knobs {
+			s.level = append(s.level, overall*math.Exp(0.8*rng.NormFloat64()))
+		}
+		s.pair = 0.1 + 0.4*rng.Float64()
+		s.cell = overall * 0.5 * rng.Float64()
+		if hasPrior {
+			s.cell = overall * (0.5 + 1.5*rng.Float64()) // a model's errors are the cell's own as much as a level's
+			s.trust = []float64{1, 1, 1, 1, 1, 1, 0.6, 0.6, 0.6, 0}[i%10]
+		}
+		if s.trust == 0 && hasPrior {
+			for k := range s.level {
+				s.level[k] *= 2
 			}
 		}
 	}
 	return out
 }
 
-// belief is what is expected of each cell of a pool.
+// belief is what is expected of each cell of a pool: mean and standard deviation of the logarithm of the score.
 type belief struct {
-	mean []float64 // of the logarithm of the score
+	mean []float64
 	sd   []float64
 }
 
-// field holds what the model needs of every pool cell: likeness a knob with every observation.
+// field is the model over one grid and its measured trials.
 type field struct {
 	g     *grid
 	like  [][][]float64 // by knob: likeness of two levels
@@ -56,8 +67,12 @@ type field struct {
 
 func newField(g *grid, obs []observed, prior func(cell) float64) *field {
 	f := &field{g: g}
+	smooth := smoothEffect
+	if g.space.Prior != nil {
+		smooth = smoothError
+	}
 	for _, a := range g.axes {
-		f.like = append(f.like, a.likeness())
+		f.like = append(f.like, a.likeness(smooth))
 	}
 	for _, o := range obs {
 		if o.ok {
@@ -68,8 +83,9 @@ func newField(g *grid, obs []observed, prior func(cell) float64) *field {
 	return f
 }
 
-// likeness of two levels: 1 with itself; by distance for ordinal knobs; 0 for exchangeable levels.
-func (a axis) likeness() [][]float64 {
+// likeness of two levels: 1 with itself; by distance for ordinal knobs, as far as they are smooth; 0 for exchangeable
+// levels.
+func (a axis) likeness(smooth float64) [][]float64 {
 	out := make([][]float64, len(a.values))
 	for i := range out {
 		out[i] = make([]float64, len(a.values))
@@ -78,97 +94,75 @@ func (a axis) likeness() [][]float64 {
 			case i == j:
 				out[i][j] = 1
 			case a.ordinal && !math.IsNaN(d):
-				out[i][j] = math.Exp(-d * d / (2 * reach * reach))
+				out[i][j] = smooth * math.Exp(-d*d/(2*reach*reach))
 			}
 		}
 	}
 	return out
 }
 
-// likes sums the likeness of two cells over knobs, over pairs of knobs, and whether they are the same.
-func (f *field) likes(a, b cell) (levels, pairs, same float64) {
-	squares, equal := 0.0, true
+// covariance of two cells under a shape: what they share, levels, pairs, and the cell itself.
+func (f *field) covariance(s *shape, a, b cell) float64 {
+	levels, sum, squares := 0.0, 0.0, 0.0
+	equal := true
 	for k := range a {
 		l := f.like[k][a[k]][b[k]]
-		levels += l
-		squares += l * l
+		w := s.level[k] * l
+		levels += s.level[k] * w
+		sum += w
+		squares += w * w
 		equal = equal && a[k] == b[k]
 	}
+	out := wide*wide + levels + s.pair*s.pair*(sum*sum-squares)/2
 	if equal {
-		same = 1
+		out += s.cell * s.cell
 	}
-	return levels, (levels*levels - squares) / 2, same
+	return out
 }
 
-func (s shape) covariance(levels, pairs, same float64) float64 {
-	return wide*wide + s.level*s.level*levels + s.pair*s.pair*pairs + s.cell*s.cell*same
-}
-
-// believe averages the posterior of every shape over the pool.
+// believe averages the posterior of every shape over the pool, by the shapes' evidence.
 func (f *field) believe(pool []cell, prior []float64, all []shape) belief {
-	n := len(f.obs)
-	b := belief{mean: make([]float64, len(pool)), sd: make([]float64, len(pool))}
-	inner, cross := f.likenesses(pool)
-	weights := make([]float64, len(all))
 	fits := make([]fit, len(all))
-	best := math.Inf(-1)
-	for i, s := range all {
-		fits[i] = f.fit(s, inner)
+	best, total := math.Inf(-1), 0.0
+	for i := range all {
+		fits[i] = f.fit(&all[i])
 		best = math.Max(best, fits[i].evidence)
 	}
-	total := 0.0
-	for i := range all {
-		weights[i] = math.Exp(fits[i].evidence - best)
-		total += weights[i]
+	for i := range fits {
+		fits[i].weight = math.Exp(fits[i].evidence - best)
+		total += fits[i].weight
 	}
-	k, v := make([]float64, n), make([]float64, n)
-	for i, s := range all {
-		w := weights[i] / total
-		if w < 1e-3 {
-			continue
-		}
-		for x := range pool {
-			for j := range n {
-				k[j] = s.covariance(cross[x][3*j], cross[x][3*j+1], cross[x][3*j+2])
-			}
-			forward(fits[i].l, k, v)
-			mean, variance := fits[i].centre+s.trust*prior[x], s.covariance(f.self())
-			for j := range v {
-				mean += v[j] * fits[i].z[j]
-				variance -= v[j] * v[j]
-			}
-			b.mean[x] += w * mean
-			b.sd[x] += w * (math.Max(variance, 1e-12) + mean*mean)
+	b := belief{mean: make([]float64, len(pool)), sd: make([]float64, len(pool))}
+	kept := 0.0
+	for i := range fits {
+		if w := fits[i].weight / total; w >= 2e-3 {
+			kept += w
+			f.add(&b, &all[i], fits[i], w, pool, prior)
 		}
 	}
 	for x := range pool {
-		b.sd[x] = math.Sqrt(math.Max(b.sd[x]-b.mean[x]*b.mean[x], 1e-12))
+		b.mean[x] /= kept
+		b.sd[x] = math.Sqrt(math.Max(b.sd[x]/kept-b.mean[x]*b.mean[x], 1e-12))
 	}
 	return b
 }
 
-func (f *field) self() (levels, pairs, same float64) {
-	k := float64(len(f.g.axes))
-	return k, k * (k - 1) / 2, 1
-}
-
-// likenesses of observations among themselves and with the pool, three numbers each.
-func (f *field) likenesses(pool []cell) (inner, cross [][]float64) {
-	row := func(c cell) []float64 {
-		out := make([]float64, 0, 3*len(f.obs))
-		for _, o := range f.obs {
-			a, b, same := f.likes(c, o.cell)
-			out = append(out, a, b, same)
+// add adds one shape's posterior with weight w: its mean, and its second moment under sd.
+func (f *field) add(b *belief, s *shape, fitted fit, w float64, pool []cell, prior []float64) {
+	k, v := make([]float64, len(f.obs)), make([]float64, len(f.obs))
+	for x, c := range pool {
+		for j, o := range f.obs {
+			k[j] = f.covariance(s, c, o.cell)
 		}
-		return out
+		forward(fitted.l, k, v)
+		mean, variance := fitted.centre+s.trust*prior[x], f.covariance(s, c, c)
+		for j := range v {
+			mean += v[j] * fitted.z[j]
+			variance -= v[j] * v[j]
+		}
+		b.mean[x] += w * mean
+		b.sd[x] += w * (math.Max(variance, 1e-12) + mean*mean)
 	}
-	for _, o := range f.obs {
-		inner = append(inner, row(o.cell))
-	}
-	for _, c := range pool {
-		cross = append(cross, row(c))
-	}
-	return inner, cross
 }
 
 // fit is one shape fitted to the observations.
@@ -177,9 +171,10 @@ type fit struct {
 	z        []float64 // L⁻¹·(values − centre − prior)
 	centre   float64
 	evidence float64 // logarithm of the marginal likelihood
+	weight   float64
 }
 
-func (f *field) fit(s shape, inner [][]float64) fit {
+func (f *field) fit(s *shape) fit {
 	n := len(f.obs)
 	out := fit{l: make([][]float64, n), z: make([]float64, n)}
 	rest := make([]float64, n)
@@ -188,7 +183,7 @@ func (f *field) fit(s shape, inner [][]float64) fit {
 		out.centre += rest[i] / float64(n)
 		out.l[i] = make([]float64, n)
 		for j := range i + 1 {
-			out.l[i][j] = s.covariance(inner[i][3*j], inner[i][3*j+1], inner[i][3*j+2])
+			out.l[i][j] = f.covariance(s, o.cell, f.obs[j].cell)
 		}
 		out.l[i][i] += o.noise * o.noise
 	}

@@ -2,7 +2,6 @@ package search
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 )
@@ -35,7 +34,7 @@ func (s *state) next(strategy Strategy) Step {
 	case s.spent >= s.budget.Launches:
 		return s.done(fmt.Sprintf("the budget of %d launches is spent", s.budget.Launches))
 	case s.spent == 0:
-		return Step{Candidate: Candidate{Flags: map[string]any{}, Why: "shipped default"}, Probes: probesOf(strategy), Gate: math.Inf(-1), Why: "candidate 0 is the shipped default"}
+		return s.first(strategy)
 	}
 	switch strategy {
 	case Product:
@@ -47,12 +46,13 @@ func (s *state) next(strategy Strategy) Step {
 	}
 }
 
-// probesOf is how many short probes a launch takes.
-func probesOf(s Strategy) int {
-	if s == Auto {
-		return autoProbes
+// first launches the shipped default.
+func (s *state) first(strategy Strategy) Step {
+	step := s.launch(s.g.base, "shipped default")
+	if strategy == Auto && s.budget.Launches > 1 {
+		step.Rungs = []Rung{{Probes: firstProbes}}
 	}
-	return 0
+	return step
 }
 
 func (s *state) cells() []cell {
@@ -73,7 +73,7 @@ func (s *state) tried() map[string]bool {
 
 // launch is a step that launches a cell and takes its full load points.
 func (s *state) launch(c cell, why string) Step {
-	return Step{Candidate: Candidate{Flags: s.g.flags(c), Why: why}, Gate: math.Inf(-1), Why: why}
+	return Step{Candidate: Candidate{Flags: s.g.flags(c), Why: why}, Rungs: fully, Why: why}
 }
 
 // done ends the search with its pick.

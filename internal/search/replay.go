@@ -36,8 +36,8 @@ type Replayed struct {
 // Run is one search replayed on a table.
 type Run struct {
 	Share    float64 // 0 when nothing could be picked
-	Launches int
-	Crashes  int
+	Pick     Candidate
+	Trials   []Trial
 	Spent    time.Duration
 	Coverage float64
 }
@@ -52,19 +52,27 @@ func (t *Table) Replay(strategy Strategy, launches int, seed uint64) Run {
 	for {
 		step := Next(trials, t.space, budget, strategy)
 		if step.Done {
-			run.Launches, run.Coverage = len(trials), step.Coverage.Share
+			run.Trials, run.Pick, run.Coverage = trials, step.Candidate, step.Coverage.Share
 			if hasPoints(trials) {
 				run.Share = t.at(step.Candidate.Flags).score / t.best
 			}
 			return run
 		}
 		trial, spent := t.launch(step, budget.Noise, rng)
-		if trial.Status != StatusOK {
-			run.Crashes++
-		}
 		run.Spent += spent
 		trials = append(trials, trial)
 	}
+}
+
+// Crashes is how many launches did not come up.
+func (r Run) Crashes() int {
+	n := 0
+	for _, t := range r.Trials {
+		if t.Status != StatusOK {
+			n++
+		}
+	}
+	return n
 }
 
 func hasPoints(trials []Trial) bool {
@@ -85,14 +93,19 @@ func (t *Table) launch(step Step, n Noise, rng *rand.Rand) (Trial, time.Duration
 	}
 	spent := launchCost
 	level := e.score * math.Exp(n.Launch*rng.NormFloat64())
-	for range step.Probes {
-		trial.Probes = append(trial.Probes, level*math.Exp(n.Probe*rng.NormFloat64()))
-		spent += probeCost
-	}
-	if step.Gate < 0 || (len(trial.Probes) > 0 && stats.Mean(trial.Probes) >= step.Gate) {
-		score := level * math.Exp(n.Points*rng.NormFloat64())
-		trial.Score = &score
-		spent += pointsCost
+	for _, rung := range step.Rungs {
+		if rung.From > 0 && !(stats.Mean(trial.Probes) >= rung.From) {
+			break
+		}
+		for range rung.Probes {
+			trial.Probes = append(trial.Probes, level*math.Exp(n.Probe*rng.NormFloat64()))
+			spent += probeCost
+		}
+		if rung.Points {
+			score := level * math.Exp(n.Points*rng.NormFloat64())
+			trial.Score = &score
+			spent += pointsCost
+		}
 	}
 	return trial, spent
 }
@@ -115,9 +128,9 @@ func (t *Table) ReplaySeeds(ctx context.Context, strategy Strategy, launches, n 
 	shares := make([]float64, n)
 	for i, run := range runs {
 		shares[i] = run.Share
-		out.MeanLaunches += float64(run.Launches) / float64(n)
+		out.MeanLaunches += float64(len(run.Trials)) / float64(n)
 		out.MeanHostHours += run.Spent.Hours() / float64(n)
-		out.MeanCrashes += float64(run.Crashes) / float64(n)
+		out.MeanCrashes += float64(run.Crashes()) / float64(n)
 		out.MeanCoverage += run.Coverage / float64(n)
 	}
 	out.MeanShare, out.P10Share = stats.Mean(shares), stats.Quantile(shares, 0.1)

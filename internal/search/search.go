@@ -56,19 +56,28 @@ const StatusOK = "ok"
 type Trial struct {
 	Flags  map[string]any `json:"flags"`
 	Status string         `json:"status"` // ok, or how it failed: failed, oom, timeout, skipped
-	Probes []float64      `json:"probes"` // scores of short probes, higher is better
-	Score  *float64       `json:"score"`  // score of the full load points, higher is better; null: not taken
+	Probes []float64      `json:"probes"` // scores of short probes, above 0, higher is better (a latency: its inverse)
+	Score  *float64       `json:"score"`  // score of the full load points, alike; null: not taken
 }
 
 // Step is what to do next.
 type Step struct {
 	Candidate Candidate
-	Probes    int     // short probes to take after the launch is ready
-	Gate      float64 // the launch goes on to its full load points when the mean of its probes reaches this; −Inf: always; +Inf: never
-	Done      bool    // nothing is left to do; Candidate is the pick then
+	Rungs     []Rung // what the launch measures, in order
+	Done      bool   // nothing is left to do; Candidate is the pick then
 	Why       string
 	Coverage  Coverage
 }
+
+// Rung is one stage of what a launch measures. A launch stops before the first rung that it does not reach.
+type Rung struct {
+	From   float64 // mean of the probes so far that takes the launch here; 0: always
+	Probes int     // short probes to take
+	Points bool    // the full load points
+}
+
+// fully measures the full load points whatever comes of it.
+var fully = []Rung{{Points: true}}
 
 // Coverage is how much of what was listed has been tried.
 type Coverage struct {

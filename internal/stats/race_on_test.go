@@ -3,4 +3,4 @@
 package stats_test
 
 // twoLookTrials is smaller where the race detector makes every trial five times as slow.
-const twoLookTrials = 300
+const twoLookTrials = 120
