@@ -13,7 +13,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/verify"
 )
 
-const verifyUsage = "usage: sotaloop verify RUN_DIR [--json] [--approvers FILE]"
+const verifyUsage = "usage: sotaloop verify RUN_DIR [--json] [--approvers FILE] [--require approval,witness]"
 
 // runVerify checks a run directory offline: one line a group of checks, the first difference as the error.
 func runVerify(ctx context.Context, s streams, args []string) error {
@@ -21,11 +21,15 @@ func runVerify(ctx context.Context, s streams, args []string) error {
 	set.SetOutput(io.Discard)
 	asJSON := set.Bool("json", false, "print one JSON object on standard output")
 	approvers := set.String("approvers", "", "allowed_signers file against which approvals are checked")
+	require := set.String("require", "", "what must hold beyond consistency: approval, witness")
 	paths, err := parseMixed(set, args)
 	if err != nil || len(paths) != 1 {
 		return fault.New(fault.InvalidInput, "verify takes one run directory").Hint(verifyUsage)
 	}
 	opt := verify.Options{}
+	if *require != "" {
+		opt.Require = strings.Split(*require, ",")
+	}
 	if *approvers != "" {
 		if opt.Approvers, err = os.ReadFile(*approvers); err != nil {
 			return fault.Wrap(fault.NotFound, err, "the approvers file cannot be read").At("approvers", *approvers)
@@ -46,6 +50,10 @@ func runVerify(ctx context.Context, s streams, args []string) error {
 	if d := res.First; d != nil {
 		return fault.New(fault.Corrupt, "%s does not verify: %s: %s", paths[0], d.Check, d.What).
 			Hint("restore the directory from a copy; nothing that rests on the named part can be relied on")
+	}
+	if len(res.Lacking) > 0 {
+		return fault.New(fault.Denied, "%s is consistent and lacks what was required: %s", paths[0], strings.Join(res.Lacking, "; ")).
+			Hint("a directory's own keys are never trusted: name the approvers with --approvers FILE")
 	}
 	return nil
 }

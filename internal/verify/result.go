@@ -13,8 +13,9 @@ type Result struct {
 	Checks   []Check     `json:"checks"`
 	// Approvals are the decisions on patches in the order of the ledger.
 	Approvals []Approval `json:"approvals"`
-	Levels    []string   `json:"levels"` // what a reader may rely on; none where something differs
-	Notes     []string   `json:"notes"`  // facts that are no difference
+	Levels    []string   `json:"levels"`  // what a reader may rely on; none where something differs
+	Lacking   []string   `json:"lacking"` // requirements that do not hold
+	Notes     []string   `json:"notes"`   // facts that are no difference
 }
 
 // Check is one group of checks. It ends at its first difference.
@@ -44,7 +45,7 @@ type Difference struct {
 }
 
 func newResult(path string) *Result {
-	return &Result{Path: path, Checks: []Check{}, Approvals: []Approval{}, Levels: []string{}, Notes: []string{}}
+	return &Result{Path: path, Checks: []Check{}, Approvals: []Approval{}, Levels: []string{}, Lacking: []string{}, Notes: []string{}}
 }
 
 func (r *Result) note(format string, args ...any) {

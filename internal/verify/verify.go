@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -24,11 +25,27 @@ import (
 type Options struct {
 	// Approvers is an allowed_signers file; nil leaves signatures unchecked. A directory's own keys are never trusted.
 	Approvers []byte
+	// Require names what must hold beyond consistency, of Requirements.
+	Require []string
 }
+
+// What can be required.
+const (
+	RequireApproval = "approval" // every applied patch carries an approval that verifies against Approvers
+	RequireWitness  = "witness"  // somebody outside has seen the ledger's head
+)
+
+// Requirements lists what can be required.
+func Requirements() []string { return []string{RequireApproval, RequireWitness} }
 
 // Dir checks the run directory at path. An error means that there is nothing to check; what does not hold is in the
 // result.
 func Dir(ctx context.Context, path string, opt Options) (*Result, error) {
+	for _, r := range opt.Require {
+		if !slices.Contains(Requirements(), r) {
+			return nil, fault.New(fault.InvalidInput, "unknown requirement %q", r).At("require", r, Requirements()...)
+		}
+	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -121,4 +138,30 @@ func (v *verifier) levels() {
 	if v.state.Contract.Host.Simulated {
 		v.res.Levels = append(v.res.Levels, "simulated")
 	}
+	for _, r := range v.opt.Require {
+		switch {
+		case r == RequireWitness:
+			v.res.Lacking = append(v.res.Lacking, "witness: no witness has seen this ledger")
+		case v.unapproved() != "":
+			v.res.Lacking = append(v.res.Lacking, "approval: "+v.unapproved())
+		}
+	}
+}
+
+// unapproved says which applied patch lacks an approval that verifies, "" where every one has it.
+func (v *verifier) unapproved() string {
+	applied := false
+	for _, p := range v.state.Proposals {
+		if p.Branch == nil {
+			continue
+		}
+		applied = true
+		if !slices.ContainsFunc(v.res.Approvals, func(a Approval) bool { return a.Proposal == p.ID && a.Decision == "approve" && a.Verified }) {
+			return p.ID + " carries none that verifies against a given approvers file"
+		}
+	}
+	if !applied {
+		return "no patch was applied"
+	}
+	return ""
 }
