@@ -3,4 +3,7 @@
 package stats_test
 
 // twoLookTrials is smaller where the race detector makes every trial five times as slow.
-const twoLookTrials = 120
+const twoLookTrials = 100
+
+// oneLookTrials is the number of simulated samples with one look.
+const oneLookTrials = 600
