@@ -25,6 +25,7 @@ type campaign struct {
 
 	mu       sync.Mutex
 	cached   *State
+	told     map[string]bool // failed jobs whose failure a call has answered with
 	unlock   func() // held runner lock
 	runLocal sync.Mutex
 }
@@ -34,7 +35,7 @@ func newCampaign(l *Loop, id, dir string) (*campaign, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &campaign{loop: l, id: id, ledger: led}, nil
+	return &campaign{loop: l, id: id, ledger: led, told: map[string]bool{}}, nil
 }
 
 // state replays the ledger, or gives the last replay where nothing was added.
@@ -109,8 +110,8 @@ func specDigest(tool string, args any) (string, json.RawMessage, error) {
 	return hex.EncodeToString(sum[:16]), raw, nil
 }
 
-// ensureJob finds the job of a call or records a new one, and sees that somebody runs it. A job that failed or was
-// canceled is started anew under a new id; what it had measured stays.
+// ensureJob finds the job of a call or records a new one, and sees that somebody runs it. The first call after a job
+// failed or was canceled answers with that; the next one starts it anew under a new id. What was measured stays.
 func (c *campaign) ensureJob(ctx context.Context, tool string, args any) (*Job, error) {
 	spec, raw, err := specDigest(tool, args)
 	if err != nil {
@@ -118,7 +119,7 @@ func (c *campaign) ensureJob(ctx context.Context, tool string, args any) (*Job, 
 	}
 	var id string
 	err = c.record(ctx, func(s *State) ([]chain.Pending, error) {
-		if j := s.lastJob(spec); j != nil && (j.End == nil || j.End.State == "done") {
+		if j := s.lastJob(spec); j != nil && (j.End == nil || j.End.State == "done" || c.tellOnce(j.Job)) {
 			id = j.Job
 			return nil, nil
 		}
@@ -137,6 +138,15 @@ func (c *campaign) ensureJob(ctx context.Context, tool string, args any) (*Job, 
 		return nil, err
 	}
 	return s.Job(id), nil
+}
+
+// tellOnce says whether a job's bad end has still to be told, and marks it as told.
+func (c *campaign) tellOnce(job string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told := c.told[job]
+	c.told[job] = true
+	return !told
 }
 
 // openJob finds the newest job of a call without starting one.
@@ -286,7 +296,7 @@ func (c *campaign) jobAnswer(j *Job) (Answer, error) {
 	}
 	switch j.End.State {
 	case "failed":
-		return Answer{}, parseError(j.End.Error)
+		return Answer{}, parseError(j.End.Error).Hint("the same call again starts it anew; what was measured stays")
 	case "canceled":
 		return Answer{}, fault.New(fault.Canceled, "%s was canceled", j.Job).Hint("call again to start it anew")
 	}

@@ -310,3 +310,6 @@ func (s *State) ReportInput(version string, read ReadArtifact) (ReportInput, err
 
 // SymptomDigest is what an approval says of a proposal's symptom.
 func SymptomDigest(s Symptom) string { return contract.Digest([]byte(s.Scenario + "\n" + s.Metric)) }
+
+// RunID is the id of a step's first run: it names the folder on the host.
+func RunID(campaign, job, step string) string { return runID(campaign, job, step+"#1") }

@@ -183,7 +183,7 @@ func overlay(repo *gitops.Repo, t targetEntry, tree string, p *gitops.Proposed, 
 	if err != nil {
 		return nil, err
 	}
-	o := &worker.Overlay{Tree: tree, Tar: tree + ".tar", TarDigest: digest, ImportName: t.ImportName, PackageRoot: t.PackageRoot, Base: map[string]string{}, Want: map[string]string{}}
+	o := &worker.Overlay{Tree: tree, Tar: tree + ".tar", TarDigest: digest, ImportName: t.ImportName, Base: map[string]string{}, Want: map[string]string{}}
 	for _, f := range p.Files {
 		rel, inside := strings.CutPrefix(f.Path, strings.TrimSuffix(t.PackageRoot, "/")+"/")
 		if !inside {

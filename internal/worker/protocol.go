@@ -67,7 +67,7 @@ type Overlay struct {
 	Tar         string            `json:"tar"`          // file name in the run's inbox, uploaded before the start
 	TarDigest   string            `json:"tar_digest"`   // SHA-256
 	ImportName  string            `json:"import_name"`  // e.g. sglang
-	PackageRoot string            `json:"package_root"` // where in the tree the package lies, e.g. python/sglang
+	PackageRoot string            `json:"package_root"` // where in the archive the package lies, e.g. python/sglang; empty: the archive is the package
 	Base        map[string]string `json:"base"`         // touched file (relative to the package) → SHA-256 of the base commit's blob; must equal the installed file
 	Want        map[string]string `json:"want"`         // touched file → SHA-256 that the process must have loaded
 }

@@ -29,9 +29,13 @@ func layTar(archive, packageRoot, to string) error {
 	root := strings.Trim(path.Clean("/"+packageRoot), "/")
 	left := int64(maxTarBytes)
 	r := tar.NewReader(f)
+	laid := 0
 	for n := 0; ; n++ {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
+			if laid == 0 {
+				return overlayFault("the overlay's archive holds no file below %q", packageRoot)
+			}
 			return nil
 		}
 		if err != nil {
@@ -51,6 +55,7 @@ func layTar(archive, packageRoot, to string) error {
 		if err := layFile(r, filepath.Join(to, filepath.FromSlash(rel)), h.FileInfo().Mode()); err != nil {
 			return err
 		}
+		laid++
 	}
 }
 
