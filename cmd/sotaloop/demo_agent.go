@@ -167,7 +167,7 @@ func (a *agent) open(ctx context.Context, w *demoWorld) error {
 	}
 	terms := map[string]any{
 		"model": modelName(w), "host": "simhost", "target": "sglang", "against": []string{"vllm"}, "gpus": []int{0}, "max_blocks": 6, "budget_launches": 3,
-		"scenarios": []map[string]any{{"name": "chat", "input_len": 64, "output_len": 16, "max_concurrency": 8, "num_prompts": 48, "warmup_waves": 2}},
+		"scenarios": []map[string]any{{"name": "chat", "input_len": 64, "output_len": 16, "max_concurrency": 8, "num_prompts": 40, "warmup_waves": 2}},
 		"sla":       map[string]any{"max_p50_ttft_ms": 500, "max_p50_tpot_ms": 100, "min_success_rate": 0.99},
 	}
 	a.show.call("open_campaign plan: true")

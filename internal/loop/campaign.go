@@ -26,7 +26,7 @@ type campaign struct {
 	mu       sync.Mutex
 	cached   *State
 	told     map[string]bool // failed jobs whose failure a call has answered with
-	unlock   func() // held runner lock
+	unlock   func()          // held runner lock
 	runLocal sync.Mutex
 }
 

@@ -71,7 +71,7 @@ func (c *campaign) plan(st *State, host hosts.HostEntry, launches []worker.Launc
 		Device: st.Contract.Host.Device, GPUs: st.Contract.Host.GPUs, Simulated: st.Contract.Host.Simulated, Launches: launches,
 	}
 	if p.Simulated {
-		p.AuditLimits, p.StopGrace = simulatedLimits(), 5*time.Second
+		p.AuditLimits, p.StopGrace, p.TraceSettle = simulatedLimits(), 5*time.Second, 300*time.Millisecond
 	}
 	return p
 }

@@ -239,8 +239,8 @@ func (s *State) Look(n int) (VerdictTaken, error) {
 // Revalidated computes a revalidation's end anew; what its tests printed is taken from got.
 func (s *State) Revalidated(got RevalidationEnded, read ReadArtifact) (RevalidationEnded, error) {
 	prop := s.Proposal(got.Proposal)
-	if prop == nil || len(got.Results) == 0 {
-		return RevalidationEnded{}, fmt.Errorf("no proposal %q, or no result", got.Proposal)
+	if prop == nil || len(prop.Approvals) == 0 || len(got.Results) == 0 {
+		return RevalidationEnded{}, fmt.Errorf("no approved proposal %q, or no result", got.Proposal)
 	}
 	sides := patchedSides{blocks: got.Results[0].Look, read: read}
 	rows := s.Rows(compare.PhaseBlock, useMain)

@@ -294,8 +294,8 @@ func unseenScenario(st *State, prop *ProposalState) (contract.Scenario, error) {
 	s.InputLen = drawLength(src, s.InputLen)
 	s.OutputLen = drawLength(src, s.OutputLen)
 	if s.MaxConcurrency != nil {
-		slots := max(1, *s.MaxConcurrency/2+src.IntN(*s.MaxConcurrency/2+1))
-		s.MaxConcurrency, s.NumPrompts = &slots, max(5*slots, s.NumPrompts/2)
+		slots := max(1, *s.MaxConcurrency*3/4+src.IntN(*s.MaxConcurrency/2+1))
+		s.MaxConcurrency, s.NumPrompts = &slots, max(5*slots, s.NumPrompts)
 	}
 	return s, nil
 }

@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	traceSettle = 2 * time.Second // no file of a capture may change for so long
 	captureLoad = 20 * time.Minute
 )
 
@@ -234,7 +233,7 @@ func (s *shot) await(ctx context.Context) error {
 			}
 		}
 		switch {
-		case len(now) > 0 && torn == "" && time.Since(still) >= traceSettle:
+		case len(now) > 0 && torn == "" && time.Since(still) >= s.r.plan.TraceSettle:
 			return nil
 		case s.e.isDead():
 			return errors.New("the server died while it wrote the trace")

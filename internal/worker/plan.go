@@ -27,6 +27,7 @@ const (
 	defaultStallAfter     = 10 * time.Minute
 	defaultStopGrace      = 30 * time.Second
 	defaultProofWait      = 10 * time.Second
+	defaultTraceSettle    = 2 * time.Second
 	defaultTraceWait      = 15 * time.Minute // traces with stacks take minutes to write
 )
 
@@ -61,6 +62,7 @@ func (p *Plan) complete(home string) error {
 	setDefault(&p.StopGrace, defaultStopGrace)
 	setDefault(&p.ProofWait, defaultProofWait)
 	setDefault(&p.TraceWait, defaultTraceWait)
+	setDefault(&p.TraceSettle, defaultTraceSettle)
 	return p.checkLaunches()
 }
 

@@ -35,6 +35,7 @@ type Plan struct {
 	StallAfter     time.Duration `json:"stall_after_ns"`         // no log line, CPU, or bytes read for so long: failed; 0 = 10 min
 	StopGrace      time.Duration `json:"stop_grace_ns"`          // between SIGTERM and SIGKILL; 0 = 30 s
 	ProofWait      time.Duration `json:"proof_wait_ns"`          // after readiness, for an overlay's modules that are loaded late; 0 = 10 s
+	TraceSettle    time.Duration `json:"trace_settle_ns"`        // no file of a capture may change for so long; 0 = 2 s
 	TraceWait      time.Duration `json:"trace_wait_ns"`          // until a profiler's files are complete; 0 = 15 min
 	AuditLimits    *bench.Limits `json:"audit_limits,omitempty"` // nil = the design's
 	Launches       []Launch      `json:"launches"`
