@@ -5,6 +5,7 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/compare"
@@ -48,7 +49,7 @@ func (w *writer) headline() {
 	if c.Host.Simulated {
 		w.line("> **SIMULATED.** Every figure below comes from a simulated host and supports no claim.\n")
 	}
-	w.line("- Verdict: **%s** (%s against %s)", w.st.Verdict(), c.Target.Entry, entries(c.Against))
+	w.line("- Verdict: %s (%s against %s)", w.verdictText(), c.Target.Entry, entries(c.Against))
 	w.line("- Claim: %s", w.in.Claim)
 	w.line("- Evidence: %s", strings.Join(w.in.Levels, "; "))
 	if p := lastRevalidated(w.st); p != nil {
@@ -56,6 +57,18 @@ func (w *writer) headline() {
 		w.line("- Patch %s: predicted %s, measured %s %s, verdict %s, outputs %s", p.ID, percent(r.Predicted), measured(r.Measured), interval(r.Interval), r.Verdict, r.Outputs)
 	}
 	w.line("- Artifacts: this directory; contract %s; ledger head %s at entry %d", w.st.Digest[:16], w.st.Head[:16], w.st.Entries)
+}
+
+// verdictText says what the campaign decided, before and after a patch where there was one.
+func (w *writer) verdictText() string {
+	if lastRevalidated(w.st) == nil {
+		return "**" + w.st.Verdict() + "**"
+	}
+	before := "loss"
+	if !w.st.Behind() {
+		before = "no loss"
+	}
+	return before + " before the patch, **" + w.st.Verdict() + "** after it"
 }
 
 // setup is model, hardware, versions, workload and SLA.
@@ -137,14 +150,18 @@ func (w *writer) comparison() {
 
 // tables are the standings of the blocks' rows and everything that failed.
 func (w *writer) tables() {
-	rows := w.st.Rows(compare.PhaseBlock, "main")
-	rows = append(rows, w.st.Rows(compare.PhaseSearch, "main")...)
-	standings := compare.Rank(rows, w.st.RankTerms())
+	blocks, searched := w.st.Rows(compare.PhaseBlock, "main"), w.st.Rows(compare.PhaseSearch, "main")
+	rows := slices.Concat(blocks, searched)
+	ranked := blocks // a search score stands here only where nothing was measured in blocks
+	if len(ranked) == 0 {
+		ranked = searched
+	}
+	standings := compare.Rank(ranked, w.st.RankTerms())
 	w.head("Best commands by framework")
 	w.b.WriteString(compare.BestByFramework(standings))
 	w.head("Cross-framework comparison")
 	w.b.WriteString(compare.CrossFramework(standings))
-	if failed := compare.FailedTable(standings); failed != "" {
+	if failed := compare.FailedTable(compare.Rank(rows, w.st.RankTerms())); failed != "" {
 		w.head("Failed or SLA-failing candidates")
 		w.b.WriteString(failed)
 	}
