@@ -1,6 +1,8 @@
 package framework
 
 import (
+	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -8,10 +10,13 @@ import (
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
+// longName is a long option as engines spell them.
+var longName = regexp.MustCompile(`^--[A-Za-z][A-Za-z0-9_.-]*$`)
+
 // ParseCommand reads a pasted command line into search flags: knobs stay, what the contract and the worker decide is
 // left out, and a forbidden flag is refused. Nothing of it is ever run as it stands.
 func ParseCommand(t contract.Framework, text string) (map[string]any, error) {
-	fw, err := Of(t)
+	tab, err := tableOf(t)
 	if err != nil {
 		return nil, err
 	}
@@ -20,84 +25,156 @@ func ParseCommand(t contract.Framework, text string) (map[string]any, error) {
 		return nil, err
 	}
 	out := map[string]any{}
-	for i := 0; i < len(words); i++ {
-		name, value, given := strings.Cut(words[i], "=")
-		if !strings.HasPrefix(name, "--") {
-			continue // program, subcommand, positional model
+	for i := optionsFrom(words); i < len(words); {
+		if !strings.HasPrefix(words[i], "-") || words[i] == "-" || isNumber(words[i]) {
+			i++ // positional model
+			continue
 		}
-		var v any = true
-		if given {
-			v = literal(value)
-		} else if i+1 < len(words) && (!strings.HasPrefix(words[i+1], "-") || isNumber(words[i+1])) {
-			i++
-			v = literal(words[i])
+		k, v, next, err := tab.option(words, i)
+		if err != nil {
+			return nil, err
 		}
-		k := strings.TrimLeft(name, "-")
-		if rest, ok := strings.CutPrefix(k, "no-"); ok && v == true {
-			k, v = rest, false
-		}
-		kind := KindString
-		if _, ok := v.(bool); ok {
-			kind = KindBool
-		} else if isNumber(Render(v)) {
-			kind = KindFloat
-		}
-		switch fw.Class(Flag{Name: "--" + k, Kind: kind}) {
-		case ClassContract, ClassHost:
-		case ClassForbidden:
-			return nil, fault.New(fault.RuleViolation, "--%s loads code or reads and writes named files", k).ByRule("flow.flag-class").At(k, k)
-		default:
-			out[k] = v
+		i = next
+		if err := tab.keep(out, k, v); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// literal reads a value as a number where it is one.
+// tableOf is the flag table of a framework.
+func tableOf(t contract.Framework) (*table, error) {
+	switch t {
+	case contract.SGLang:
+		return &sglangFlags, nil
+	case contract.VLLM:
+		return &vllmFlags, nil
+	case contract.TensorRTLLM:
+		return &tensorRTFlags, nil
+	case contract.TokenSpeed:
+		return &tokenSpeedFlags, nil
+	}
+	_, err := Of(t)
+	return nil, err
+}
+
+// optionsFrom is where the server's own arguments begin: behind "serve", or behind the module of "python -m module".
+func optionsFrom(words []string) int {
+	for i, w := range words {
+		switch {
+		case w == "serve" && i > 0:
+			return i + 1
+		case w == "-m" && i+1 < len(words):
+			for j := i + 2; j < len(words) && !strings.HasPrefix(words[j], "-"); j++ {
+				if words[j] == "serve" {
+					return j + 1
+				}
+			}
+			return i + 2
+		}
+	}
+	return 0
+}
+
+// option reads one option and its value or values; next is the index behind them.
+func (t *table) option(words []string, i int) (k string, v any, next int, err error) {
+	name, value, given := strings.Cut(words[i], "=")
+	next = i + 1
+	if strings.HasPrefix(name, "--") {
+		if !longName.MatchString(name) {
+			return "", nil, 0, fault.New(fault.InvalidInput, "%q is no flag name", words[i]).At(words[i], words[i])
+		}
+		k = key(name)
+	} else {
+		short := strings.TrimPrefix(name, "-")
+		if level, ok := strings.CutPrefix(short, "O"); ok && level != "" && !given { // vLLM's -O3
+			short, value, given = "O", level, true
+		}
+		base, rest, dotted := strings.Cut(short, ".")
+		long, ok := t.short[base]
+		if !ok {
+			return "", nil, 0, fault.New(fault.InvalidInput, "unknown short flag %q in the pasted command", name).At(name, name).Hint("write its long name")
+		}
+		if k = long; dotted {
+			k += "." + rest
+		}
+	}
+	switch {
+	case given:
+		return k, literal(value), next, nil
+	case next >= len(words) || isOption(words[next]):
+		if rest, ok := strings.CutPrefix(k, "no-"); ok {
+			return rest, false, next, nil
+		}
+		return k, true, next, nil
+	}
+	var list []any
+	for ; next < len(words) && !isOption(words[next]); next++ {
+		if len(list) > 0 && !t.lists[k] && !(isNumber(words[next]) && isNumber(words[next-1])) {
+			break
+		}
+		list = append(list, literal(words[next]))
+	}
+	if len(list) == 1 && !t.lists[k] {
+		return k, list[0], next, nil
+	}
+	return k, list, next, nil
+}
+
+// keep puts a knob into out and leaves out what the contract and the worker decide. A dotted flag is a key of its JSON
+// flag.
+func (t *table) keep(out map[string]any, k string, v any) error {
+	switch t.class(Flag{Name: "--" + k, Kind: kindOfValue(v)}) {
+	case ClassContract, ClassHost:
+		return nil
+	case ClassForbidden:
+		return fault.New(fault.RuleViolation, "--%s loads code or reads and writes named files", k).ByRule("flow.flag-class").At(k, k)
+	}
+	base, path, dotted := strings.Cut(k, ".")
+	if !dotted {
+		out[k] = v
+		return nil
+	}
+	if _, ok := t.json[base]; !ok {
+		out[k] = v
+		return nil
+	}
+	object, ok := out[base].(map[string]any)
+	if !ok {
+		object = map[string]any{}
+		out[base] = object
+	}
+	return nest(object, strings.Split(path, "."), v)
+}
+
+// nest sets a key path of a JSON object; names of keys have underscores.
+func nest(object map[string]any, path []string, v any) error {
+	for i, p := range path {
+		p = strings.ReplaceAll(p, "-", "_")
+		if i == len(path)-1 {
+			object[p] = v
+			return nil
+		}
+		inner, ok := object[p].(map[string]any)
+		if !ok {
+			inner = map[string]any{}
+			object[p] = inner
+		}
+		object = inner
+	}
+	return fmt.Errorf("empty key path")
+}
+
+// isOption says whether a word is the next option and not a value.
+func isOption(w string) bool { return len(w) > 1 && w[0] == '-' && !isNumber(w) }
+
+// literal reads a value as a number where nothing of it is lost by that.
 func literal(s string) any {
-	if n, err := strconv.ParseFloat(s, 64); err == nil {
+	if !isNumber(s) {
+		return s
+	}
+	if n, err := strconv.ParseFloat(s, 64); err == nil && Render(n) == s {
 		return n
 	}
 	return s
-}
-
-// split cuts a command line into words as a POSIX shell quotes them; expansions are refused, since nothing here runs one.
-func split(text string) ([]string, error) {
-	var words []string
-	var w strings.Builder
-	in, quote := false, rune(0)
-	runes := []rune(strings.ReplaceAll(text, "\\\n", " "))
-	for i := 0; i < len(runes); i++ {
-		r := runes[i]
-		switch {
-		case quote == 0 && (r == '$' || r == '`' || r == ';' || r == '|' || r == '&' || r == '<' || r == '>'):
-			return nil, fault.New(fault.InvalidInput, "a pasted command holds %q", string(r)).Hint("paste one plain command without variables, pipes or redirections")
-		case quote != 0 && r == quote:
-			quote = 0
-		case quote == '\'' || quote == '"' && r != '\\':
-			w.WriteRune(r)
-		case r == '\'' || r == '"':
-			quote, in = r, true
-		case r == '\\' && i+1 < len(runes):
-			i++
-			w.WriteRune(runes[i])
-			in = true
-		case r == ' ' || r == '\t' || r == '\n':
-			if in {
-				words = append(words, w.String())
-				w.Reset()
-				in = false
-			}
-		default:
-			w.WriteRune(r)
-			in = true
-		}
-	}
-	if quote != 0 {
-		return nil, fault.New(fault.InvalidInput, "a quote in the pasted command is not closed")
-	}
-	if in {
-		words = append(words, w.String())
-	}
-	return words, nil
 }

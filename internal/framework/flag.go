@@ -3,9 +3,12 @@ package framework
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Kinds of flags.
@@ -74,65 +77,89 @@ func (f Flag) Accepts(v any) error {
 		return nil
 	}
 	if list, ok := v.([]any); ok {
-		if f.Kind != KindList {
-			return fmt.Errorf("takes one value, not a list")
-		}
-		for _, x := range list {
-			if err := (Flag{Kind: KindString, Choices: f.Choices}).Accepts(x); err != nil {
-				return err
-			}
-		}
-		return nil
+		return f.acceptsList(list)
+	}
+	if _, isObject := v.(map[string]any); isObject && f.Kind != KindJSON {
+		return fmt.Errorf("takes one value, not an object")
 	}
 	text := Render(v)
-	switch f.Kind {
-	case KindBool:
-		if _, ok := v.(bool); !ok {
-			return fmt.Errorf("is a switch: true or false")
+	if _, isBool := v.(bool); isBool != (f.Kind == KindBool) && (f.Kind == KindBool || f.Kind != KindEnum) {
+		if isBool {
+			return fmt.Errorf("takes a value, not a switch")
 		}
+		return fmt.Errorf("is a switch: true or false")
+	}
+	if strings.ContainsFunc(text, unicode.IsControl) || !utf8.ValidString(text) {
+		return fmt.Errorf("holds a control character")
+	}
+	if strings.HasPrefix(text, "-") && !isNumber(text) {
+		return fmt.Errorf("begins with a dash")
+	}
+	if err := f.acceptsKind(text); err != nil {
+		return err
+	}
+	if len(f.Choices) > 0 && !slices.Contains(f.Choices, text) {
+		return fmt.Errorf("is not one of its choices")
+	}
+	return nil
+}
+
+func (f Flag) acceptsKind(text string) error {
+	switch f.Kind {
 	case KindInt:
 		if !isInt(text) {
 			return fmt.Errorf("takes a whole number")
 		}
 	case KindFloat:
-		if _, err := strconv.ParseFloat(text, 64); err != nil {
+		if !isNumber(text) {
 			return fmt.Errorf("takes a number")
 		}
 	case KindJSON:
 		if !json.Valid([]byte(text)) {
 			return fmt.Errorf("takes JSON")
 		}
-	}
-	if _, isBool := v.(bool); isBool && f.Kind != KindBool && f.Kind != KindEnum {
-		return fmt.Errorf("takes a value, not a switch")
-	}
-	if len(f.Choices) > 0 && !slices.Contains(f.Choices, text) {
-		return fmt.Errorf("is not one of its choices")
-	}
-	if strings.HasPrefix(text, "-") && !isNumber(text) {
-		return fmt.Errorf("begins with a dash")
-	}
-	if strings.ContainsAny(text, "\x00\n\r") {
-		return fmt.Errorf("holds a control character")
+		if len(f.Keys) > 0 {
+			return fits(f.Keys, text)
+		}
 	}
 	return nil
 }
 
-// isInt accepts whole numbers and vLLM's human ones (1k, 1K, 25.6k).
-func isInt(s string) bool {
-	if _, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return true
+func (f Flag) acceptsList(list []any) error {
+	if f.Kind == KindJSON && len(f.Keys) == 0 {
+		return nil
 	}
-	if n := len(s); n > 1 && strings.ContainsRune("kKmMgG", rune(s[n-1])) {
-		return isNumber(s[:n-1])
+	if f.Kind != KindList {
+		return fmt.Errorf("takes one value, not a list")
 	}
-	return s == "auto"
+	if len(list) == 0 {
+		return fmt.Errorf("takes at least one value")
+	}
+	for _, x := range list {
+		switch x.(type) {
+		case nil, bool, []any, map[string]any:
+			return fmt.Errorf("takes a list of plain values")
+		}
+		if err := (Flag{Kind: KindString, Choices: f.Choices}).Accepts(x); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func isNumber(s string) bool {
-	_, err := strconv.ParseFloat(s, 64)
-	return err == nil
-}
+var (
+	decimal = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
+	whole   = regexp.MustCompile(`^[+-]?[0-9]{1,18}$`)
+	human   = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?[kKmMgGtT]$`)
+)
+
+// isInt accepts whole numbers and the engines' human ones (1k, 1K, 25.6k).
+func isInt(s string) bool { return whole.MatchString(s) || human.MatchString(s) }
+
+func isWhole(s string) bool { return whole.MatchString(s) }
+
+// isNumber accepts decimal notation only: no NaN, infinity, hexadecimal or underscores.
+func isNumber(s string) bool { return decimal.MatchString(s) }
 
 // Render writes a flag's value as one argument.
 func Render(v any) string {

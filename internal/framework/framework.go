@@ -109,6 +109,8 @@ type Flag struct {
 	Doc        string   `json:"doc,omitempty"`
 	Group      string   `json:"group,omitempty"`
 	Deprecated bool     `json:"deprecated,omitempty"`
+	// Keys are what a JSON knob may hold, key → kind; empty where every key may be given or the flag is no knob.
+	Keys map[string]string `json:"keys,omitempty"`
 }
 
 // Call is one HTTP request to a server's loopback port; Body may hold placeholders.

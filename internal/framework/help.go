@@ -5,147 +5,88 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
-var (
-	entryLine  = regexp.MustCompile(`^ {1,4}(-\S.*?)(?: {2,}(\S.*))?$`)
-	groupLine  = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9 _/().,-]*):\s*$`)
-	optionName = regexp.MustCompile(`(?:^|, |/| )(-{1,2}[A-Za-z][A-Za-z0-9_.-]*)`)
-	braces     = regexp.MustCompile(`\{([^{}]*)\}`)
-	brackets   = regexp.MustCompile(`^\[([^\[\]]*\|[^\[\]]*)\]$`)
-	defaultIn  = regexp.MustCompile(`\(default: (.*?)\)\s*$`)
-	clickTag   = regexp.MustCompile("^:tag:`[a-z]+`\\s*")
+const (
+	// diffusionHelp begins the second parser's help in the output of `sglang serve --help`.
+	diffusionHelp = "--- Help for Diffusion Model Server ---"
+	// minFlags is fewer than any server command has: an output with less was something else than its help.
+	minFlags = 3
 )
 
-// parseHelp reads argparse's and click's option lists. Usage blocks before the first section are skipped; help text may
-// stand on the entry's line or on the deeper indented lines below it.
+var (
+	// entryLine is an option: argparse and click indent by two, click's option groups by four. Three is argparse's
+	// epilog, more is help text.
+	entryLine    = regexp.MustCompile(`^(?: {2}| {4})(-\S.*?)(?: {2,}(\S.*))?$`)
+	groupLine    = regexp.MustCompile(`^([A-Za-z][^:]*):$`)
+	subgroupLine = regexp.MustCompile(`^  ([A-Z][A-Za-z0-9 /_-]*):(?: {2,}.*)?$`)
+	escape       = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
+	clickDefault = regexp.MustCompile(`\s*\[default: ([^;\]]*)[^\]]*\]$`)
+	clickTag     = regexp.MustCompile("^:tag:`([a-z]+)`\\s*")
+)
+
+// parseHelp reads argparse's and click's option lists. What stands before the first section (warnings, the usage block)
+// is skipped; help text may stand on the entry's line or on the deeper indented lines below it.
 func parseHelp(text string) (Help, error) {
 	h := Help{Flags: []Flag{}, Digest: digest(text)}
+	plain := escape.ReplaceAllString(text, "")
+	if i := strings.Index(plain, diffusionHelp); i >= 0 {
+		plain = plain[:i]
+	}
 	group, cur := "", -1
 	seen := map[string]bool{}
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(plain, "\n") {
 		line = strings.TrimRight(line, " \r\t")
-		if m := groupLine.FindStringSubmatch(line); m != nil {
-			group, cur = m[1], -1
+		if line == "" {
 			continue
 		}
-		if m := entryLine.FindStringSubmatch(line); m != nil && group != "" {
+		if m := groupLine.FindStringSubmatch(line); m != nil {
+			group, cur = m[1], -1
+		} else if m := subgroupLine.FindStringSubmatch(line); m != nil && group != "" {
+			group, cur = m[1], -1
+		} else if m := entryLine.FindStringSubmatch(line); m != nil && group != "" {
 			f, ok := parseInvocation(m[1])
-			if !ok {
-				cur = -1
+			if cur = -1; !ok || seen[key(f.Name)] {
 				continue
 			}
 			f.Group, f.Doc = group, m[2]
-			if seen[f.Name] {
-				cur = -1
-				continue
-			}
-			seen[f.Name] = true
+			seen[key(f.Name)] = true
 			h.Flags = append(h.Flags, f)
 			cur = len(h.Flags) - 1
-			continue
-		}
-		if cur >= 0 && strings.HasPrefix(line, "     ") {
+		} else if cur >= 0 && strings.HasPrefix(line, "     ") {
 			h.Flags[cur].Doc = strings.TrimSpace(h.Flags[cur].Doc + " " + strings.TrimSpace(line))
+		} else {
+			cur = -1
 		}
 	}
 	for i := range h.Flags {
 		h.Flags[i].finish()
 	}
-	if len(h.Flags) < 3 {
+	if len(h.Flags) < minFlags {
 		return Help{}, fault.New(fault.FrameworkFailed, "the help text holds %d flags", len(h.Flags)).At("framework", firstLine(text)).
 			Hint("the command printed something else than its help; vLLM needs --help=all")
 	}
 	return h, nil
 }
 
-// parseInvocation reads "--tp-size N, --tensor-parallel-size N", "--x, --no-x", "--x {a,b}", "--y [Y ...]" and click's
-// "--z INTEGER RANGE".
-func parseInvocation(s string) (Flag, bool) {
-	bare := s
-	var choices []string
-	if m := braces.FindStringSubmatch(s); m != nil && !strings.Contains(m[0], `"`) {
-		choices = splitTrim(m[1], ",")
-	}
-	if i := strings.IndexByte(bare, '{'); i >= 0 {
-		if k := strings.LastIndexByte(bare, '}'); k > i {
-			bare = bare[:i] + "CHOICES" + bare[k+1:]
-		}
-	}
-	names := optionName.FindAllStringSubmatchIndex(bare, -1)
-	if len(names) == 0 {
-		return Flag{}, false
-	}
-	f := Flag{Choices: choices}
-	last := 0
-	for _, n := range names {
-		name := bare[n[2]:n[3]]
-		last = n[3]
-		switch {
-		case name == "--help" || name == "-h":
-			return Flag{}, false
-		case strings.HasPrefix(name, "--no-") && len(names) > 1:
-			f.Negation = name
-		default:
-			f.Aliases = append(f.Aliases, name)
-		}
-	}
-	for i, a := range f.Aliases {
-		if len(a) > len(f.Name) {
-			f.Name = f.Aliases[i]
-		}
-	}
-	if f.Name == "" || !strings.HasPrefix(f.Name, "--") {
-		return Flag{}, false
-	}
-	var others []string
-	for _, a := range f.Aliases {
-		if a != f.Name {
-			others = append(others, a)
-		}
-	}
-	f.Aliases = others
-	f.kindOf(strings.TrimSpace(bare[last:]))
-	return f, true
-}
-
-// kindOf reads what stands behind the last name.
-func (f *Flag) kindOf(meta string) {
-	if m := brackets.FindStringSubmatch(meta); m != nil {
-		f.Choices = splitTrim(m[1], "|")
-	}
-	switch {
-	case meta == "":
-		f.Kind = KindBool
-	case strings.Contains(meta, "...") && len(f.Choices) == 0:
-		f.Kind = KindList
-	case len(f.Choices) > 0:
-		f.Kind = KindEnum
-	case strings.HasPrefix(meta, "INTEGER"):
-		f.Kind = KindInt
-	case strings.HasPrefix(meta, "FLOAT"):
-		f.Kind = KindFloat
-	case meta == "BOOLEAN":
-		f.Kind = KindEnum
-		f.Choices = []string{"true", "false"}
-	default:
-		f.Kind = KindString
-	}
-}
-
 // finish reads default, deprecation and, where the default tells it, the kind.
 func (f *Flag) finish() {
-	f.Doc = clickTag.ReplaceAllString(f.Doc, "")
-	if m := defaultIn.FindStringSubmatch(f.Doc); m != nil {
+	tag := ""
+	if m := clickTag.FindStringSubmatch(f.Doc); m != nil {
+		tag, f.Doc = m[1], f.Doc[len(m[0]):]
+	}
+	if i := strings.LastIndex(f.Doc, "(default: "); i >= 0 && strings.HasSuffix(f.Doc, ")") {
+		f.Default = f.Doc[i+len("(default: ") : len(f.Doc)-1]
+		f.Doc = strings.TrimSpace(f.Doc[:i])
+	} else if m := clickDefault.FindStringSubmatch(f.Doc); m != nil {
 		f.Default = m[1]
 		f.Doc = strings.TrimSpace(strings.TrimSuffix(f.Doc, m[0]))
 	}
-	low := strings.ToLower(f.Doc)
-	f.Deprecated = strings.HasPrefix(low, "deprecated") || strings.Contains(low, "is deprecated")
+	low := strings.TrimLeft(strings.ToLower(f.Doc), "[( ")
+	f.Deprecated = tag == "deprecated" || strings.HasPrefix(low, "deprecated") || strings.HasPrefix(low, "note: "+f.Name+" is deprecated")
 	if f.Kind != KindString || f.Default == "" || f.Default == "None" {
 		return
 	}
@@ -154,24 +95,9 @@ func (f *Flag) finish() {
 		f.Kind = KindInt
 	case isNumber(f.Default):
 		f.Kind = KindFloat
-	case strings.HasPrefix(f.Default, "{") || json.Valid([]byte(f.Default)) && strings.HasPrefix(f.Default, "["):
+	case strings.HasPrefix(f.Default, "{") || strings.HasPrefix(f.Default, "[") && json.Valid([]byte(f.Default)):
 		f.Kind = KindJSON
 	}
-}
-
-func isWhole(s string) bool {
-	_, err := strconv.ParseInt(s, 10, 64)
-	return err == nil
-}
-
-func splitTrim(s, sep string) []string {
-	out := []string{}
-	for _, p := range strings.Split(s, sep) {
-		if p = strings.TrimSpace(p); p != "" {
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 func digest(text string) string {
@@ -179,7 +105,8 @@ func digest(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// firstLine is the beginning of a text, for an error.
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	return line[:min(len(line), 120)]
+	return strings.ToValidUTF8(line[:min(len(line), 120)], "")
 }

@@ -9,27 +9,6 @@ import (
 // sglang speaks to `python -m sglang.launch_server`.
 type sglang struct{}
 
-var sglangFlags = table{
-	contract: []string{"model-path", "model", "revision", "tokenizer-path", "tokenizer-mode", "skip-tokenizer-init", "load-format", "trust-remote-code", "dtype", "quantization",
-		"quantization-param-path", "kv-cache-dtype", "json-model-override-args", "context-length", "is-embedding", "enable-multimodal", "model-impl", "served-model-name",
-		"speculative-algorithm", "speculative-algo", "speculative-draft-model-path", "speculative-draft-model", "speculative-num-steps", "speculative-eagle-topk", "speculative-num-draft-tokens",
-		"device", "random-seed", "cpu-offload-gb", "lora-paths", "enable-lora", "model-loader-extra-config"},
-	host: []string{"host", "port", "nccl-port", "nccl-init-addr", "dist-init-addr", "nnodes", "node-rank", "api-key", "admin-api-key", "log-level", "log-level-http", "log-requests",
-		"log-requests-level", "file-storage-path", "fastapi-root-path", "ssl-keyfile", "ssl-certfile", "base-gpu-id", "gpu-id-step", "download-dir", "show-time-cost", "enable-metrics",
-		"crash-dump-folder", "decode-log-interval", "stream-interval"},
-	forbidden: []string{"config", "chat-template", "completion-template", "custom-weight-loader", "enable-custom-logit-processor", "forward-hooks", "tool-server", "weight-loader-disable-mmap",
-		"warmups", "tool-call-parser", "reasoning-parser", "hicache-storage-backend-extra-config", "export-metrics-to-file", "sampling-defaults"},
-	pinned: []string{"mem-fraction-static", "schedule-policy"},
-	search: map[string]string{
-		"attention-backend": "", "prefill-attention-backend": "", "decode-attention-backend": "", "sampling-backend": "", "chunked-prefill-size": KindInt, "max-prefill-tokens": KindInt,
-		"max-running-requests": KindInt, "max-total-tokens": KindInt, "schedule-conservativeness": KindFloat, "cuda-graph-max-bs": KindInt, "cuda-graph-bs": KindList, "page-size": KindInt,
-		"tensor-parallel-size": KindInt, "tp-size": KindInt, "data-parallel-size": KindInt, "dp-size": KindInt, "pipeline-parallel-size": KindInt, "pp-size": KindInt, "expert-parallel-size": KindInt,
-		"ep-size": KindInt, "num-continuous-decode-steps": KindInt, "max-queued-requests": KindInt, "triton-attention-num-kv-splits": KindInt,
-	},
-	roles: map[string]string{"tensor-parallel-size": "tp", "tp-size": "tp", "tp": "tp", "data-parallel-size": "dp", "dp-size": "dp", "dp": "dp", "pipeline-parallel-size": "pp", "pp-size": "pp",
-		"expert-parallel-size": "ep", "ep-size": "ep", "ep": "ep", "context-length": "context"},
-}
-
 func (sglang) Type() contract.Framework { return contract.SGLang }
 
 func (sglang) HelpCommand(e Engine, command string) ([]string, error) {
@@ -63,31 +42,45 @@ func (sglang) Launch(s Spec) (Launch, error) {
 		if c.MaxContext > 0 {
 			argv = append(argv, "--context-length", strconv.Itoa(c.MaxContext))
 		}
-		argv = append(argv, "--random-seed", strconv.FormatUint(c.Seed%1_000_000, 10))
+		argv = append(argv, "--random-seed", seedOf(c.Seed))
 	}
 	if s.Device == "cpu" {
 		argv = append(argv, "--device", "cpu")
-	} else if len(s.GPUs) > 1 && !laidOut(sglangFlags, s) {
+	} else if len(s.GPUs) > 1 && !laidOut(&sglangFlags, s) {
 		argv = append(argv, "--tp-size", strconv.Itoa(len(s.GPUs)))
 	}
-	knobs, err := flags(sglangFlags, s, false)
+	knobs, err := flags(&sglangFlags, s, false)
+	if err != nil {
+		return Launch{}, err
+	}
 	env := offline()
+	env["SGLANG_USE_MODELSCOPE"], env["SGLANG_CACHE_DIR"], env["SGLANG_DG_CACHE_DIR"] = "false", CachePlaceholder+"/sglang", CachePlaceholder+"/deep_gemm"
 	if s.Device == "cpu" {
 		env["SGLANG_USE_CPU_ENGINE"] = "1"
 	}
-	return Launch{Argv: append(argv, knobs...), Env: env}, err
+	return Launch{Argv: append(argv, knobs...), Env: env}, nil
 }
 
-func (sglang) Protocol(Spec) Protocol {
+func (sglang) Protocol(s Spec) Protocol {
+	activities, stacks := `["CPU","GPU"]`, "true"
+	if s.Device == "cpu" {
+		activities, stacks = `["CPU"]`, "false" // stacks of a CPU trace make files of gigabytes
+	}
 	return Protocol{
 		ReadyPath: "/health", ReadyLog: "The server is fired up and ready to roll!",
-		Phases:    []LogPhase{{"distributed", "Init torch distributed ends"}, {"weights", "Load weight end"}, {"graphs", "Capture cuda graph end"}, {"ready", "The server is fired up and ready to roll!"}},
-		Failures:  commonFailures(FailurePattern{FailOOM, "please try to increase --mem-fraction-static"}, FailurePattern{FailOOM, "please try to reduce --mem-fraction-static"}, FailurePattern{FailArch, "flashattention v3 backend requires"}),
+		Phases: []LogPhase{{"distributed", "Init torch distributed ends"}, {"weights", "Load weight end"}, {"graphs", "Capture cuda graph end"}, {"graphs", "CUDA graph end."},
+			{"ready", "The server is fired up and ready to roll!"}},
+		Failures: failures(
+			FailurePattern{FailContext, "set the env var sglang_allow_overwrite_longer_context_len=1"},
+			FailurePattern{FailOOM, "try to increase --mem-fraction-static"}, FailurePattern{FailOOM, "try to reduce --mem-fraction-static"},
+			FailurePattern{FailOOM, "increase --mem-fraction-static,"}, FailurePattern{FailOOM, "or increase --mem-fraction-static"},
+			FailurePattern{FailArch, "flashattention v3 backend requires"},
+		),
 		Flush:     &Call{Method: "POST", Path: "/flush_cache"},
 		InfoPaths: []string{"/server_info", "/get_server_info"},
 		Profile: Profile{
 			Start: &Call{Method: "POST", Path: "/start_profile", Body: `{"output_dir":"` + OutputPlaceholder + `","num_steps":` + StepsPlaceholder +
-				`,"activities":["CPU","GPU"],"with_stack":true,"record_shapes":true,"profile_by_stage":false,"profile_prefix":"` + StagePlaceholder + `"}`},
+				`,"activities":` + activities + `,"with_stack":` + stacks + `,"record_shapes":true,"profile_by_stage":false,"profile_prefix":"` + StagePlaceholder + `"}`},
 			Stop: &Call{Method: "POST", Path: "/stop_profile"}, StopMayFail: true, ExtraSteps: 1, FilePatterns: profileFiles,
 		},
 	}

@@ -4,19 +4,11 @@ import (
 	"strconv"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
 // tensorRTLLM speaks to `trtllm-serve serve --backend pytorch`; no other backend is ever launched.
 type tensorRTLLM struct{}
-
-var tensorRTFlags = table{
-	contract:  []string{"backend", "tokenizer", "max-seq-len", "trust-remote-code", "revision", "model", "kv-cache-dtype"},
-	host:      []string{"host", "port", "log-level", "metadata-server-config-file", "server-role", "fail-fast-on-attention-window-too-large"},
-	forbidden: []string{"config", "extra-llm-api-options", "custom-module-dirs", "chat-template", "reasoning-parser", "tool-parser", "media-io-kwargs"},
-	pinned:    []string{"kv-cache-free-gpu-memory-fraction", "free-gpu-memory-fraction"},
-	search:    map[string]string{"max-batch-size": KindInt, "max-num-tokens": KindInt, "max-beam-width": KindInt, "tp-size": KindInt, "pp-size": KindInt, "ep-size": KindInt, "cluster-size": KindInt, "num-postprocess-workers": KindInt},
-	roles:     map[string]string{"tp-size": "tp", "tensor-parallel-size": "tp", "pp-size": "pp", "ep-size": "ep", "max-seq-len": "context", "backend": "backend"},
-}
 
 func (tensorRTLLM) Type() contract.Framework { return contract.TensorRTLLM }
 
@@ -47,23 +39,37 @@ func (tensorRTLLM) Launch(s Spec) (Launch, error) {
 	if c := s.Contract; c != nil && c.MaxContext > 0 {
 		argv = append(argv, "--max_seq_len", strconv.Itoa(c.MaxContext))
 	}
-	if len(s.GPUs) > 1 && !laidOut(tensorRTFlags, s) {
+	if len(s.GPUs) > 1 && !laidOut(&tensorRTFlags, s) {
 		argv = append(argv, "--tp_size", strconv.Itoa(len(s.GPUs)))
 	}
-	knobs, err := flags(tensorRTFlags, s, true)
+	if c := s.Contract; c != nil && c.KVDtype != "" && c.KVDtype != "auto" {
+		f := Flag{Name: "--kv_cache_dtype"}
+		if s.Help != nil {
+			known, ok := s.Help.Find(f.Name)
+			if !ok {
+				return Launch{}, fault.New(fault.InvalidInput, "this build of TensorRT-LLM cannot be told the KV cache's type %q on its command line", c.KVDtype).At("kv_dtype", c.KVDtype, "auto")
+			}
+			f = known
+		}
+		argv = append(argv, f.Name, c.KVDtype)
+	}
+	knobs, err := flags(&tensorRTFlags, s, true)
+	if err != nil {
+		return Launch{}, err
+	}
 	env := offline()
 	if s.Capture {
 		env["TLLM_PROFILE_START_STOP"] = "12-" + strconv.Itoa(12+s.Steps)
 		env["TLLM_TORCH_PROFILE_TRACE"] = OutputPlaceholder + "/trace.json"
 	}
-	return Launch{Argv: append(argv, knobs...), Env: env}, err
+	return Launch{Argv: append(argv, knobs...), Env: env}, nil
 }
 
 func (tensorRTLLM) Protocol(Spec) Protocol {
 	return Protocol{
 		ReadyPath: "/health", ReadyLog: "Application startup complete.",
-		Phases:   []LogPhase{{"ready", "Application startup complete."}},
-		Failures: commonFailures(),
+		Phases:   []LogPhase{{"weights", "Loading weights took"}, {"ready", "Application startup complete."}},
+		Failures: failures(FailurePattern{FailOOM, "outofmemory"}),
 		Flush:    nil, InfoPaths: []string{"/server_info", "/version"},
 		Profile: Profile{Start: &Call{Method: "POST", Path: "/start_profile"}, Stop: &Call{Method: "POST", Path: "/stop_profile"}, DirAtLaunch: true, OneStage: true, FilePatterns: profileFiles},
 	}

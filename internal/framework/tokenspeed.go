@@ -9,18 +9,6 @@ import (
 // tokenSpeed speaks to `tokenspeed serve`: a gateway on the port, the engine's control server on the next.
 type tokenSpeed struct{}
 
-var tokenSpeedFlags = table{
-	contract: []string{"model", "model-path", "revision", "tokenizer", "tokenizer-path", "load-format", "trust-remote-code", "dtype", "quantization", "kv-cache-dtype", "max-model-len",
-		"context-length", "served-model-name", "seed", "random-seed", "speculative-algorithm", "speculative-config", "json-model-override-args", "hf-overrides"},
-	host:      []string{"host", "port", "api-key", "log-level", "headless", "prometheus-port", "dist-init-addr", "nnodes", "node-rank", "nprocs-per-node", "world-size", "download-dir", "header"},
-	forbidden: []string{"config", "chat-template", "tool-call-parser", "reasoning-parser", "custom-weight-loader", "middleware"},
-	pinned:    []string{"gpu-memory-utilization"},
-	search: map[string]string{"max-num-seqs": KindInt, "max-num-batched-tokens": KindInt, "chunked-prefill-size": KindInt, "attention-backend": "", "tensor-parallel-size": KindInt,
-		"data-parallel-size": KindInt, "pipeline-parallel-size": KindInt, "expert-parallel-size": KindInt, "block-size": KindInt, "max-running-requests": KindInt},
-	roles: map[string]string{"tensor-parallel-size": "tp", "tp-size": "tp", "tp": "tp", "data-parallel-size": "dp", "dp-size": "dp", "pipeline-parallel-size": "pp", "expert-parallel-size": "ep", "ep-size": "ep",
-		"max-model-len": "context", "context-length": "context"},
-}
-
 func (tokenSpeed) Type() contract.Framework { return contract.TokenSpeed }
 
 // HelpCommand asks the engine's own parser: `tokenspeed serve --help` shows the orchestrator's flags only.
@@ -55,19 +43,23 @@ func (tokenSpeed) Launch(s Spec) (Launch, error) {
 		if c.MaxContext > 0 {
 			argv = append(argv, "--max-model-len", strconv.Itoa(c.MaxContext))
 		}
+		argv = append(argv, "--seed", seedOf(c.Seed))
 	}
-	if len(s.GPUs) > 1 && !laidOut(tokenSpeedFlags, s) {
+	if len(s.GPUs) > 1 && !laidOut(&tokenSpeedFlags, s) {
 		argv = append(argv, "--tensor-parallel-size", strconv.Itoa(len(s.GPUs)))
 	}
-	knobs, err := flags(tokenSpeedFlags, s, false)
-	return Launch{Argv: append(argv, knobs...), Env: offline()}, err
+	knobs, err := flags(&tokenSpeedFlags, s, false)
+	if err != nil {
+		return Launch{}, err
+	}
+	return Launch{Argv: append(argv, knobs...), Env: offline()}, nil
 }
 
 func (tokenSpeed) Protocol(Spec) Protocol {
 	return Protocol{
 		ReadyPath: "/readiness", ReadyLog: "ts control server ready on", ControlOff: 1,
-		Phases:    []LogPhase{{"engine", "ts serve ready on"}, {"ready", "ts control server ready on"}},
-		Failures:  commonFailures(),
+		Phases:    []LogPhase{{"weights", "Load weight end"}, {"engine", "ts serve ready on"}, {"ready", "ts control server ready on"}},
+		Failures:  failures(),
 		Flush:     &Call{Method: "POST", Path: "/flush_cache"},
 		InfoPaths: []string{"/get_server_info"},
 		Profile: Profile{

@@ -9,25 +9,6 @@ import (
 // vllm speaks to `vllm serve`.
 type vllm struct{}
 
-var vllmFlags = table{
-	contract: []string{"model", "revision", "code-revision", "tokenizer", "tokenizer-mode", "tokenizer-revision", "skip-tokenizer-init", "load-format", "trust-remote-code", "dtype", "quantization",
-		"kv-cache-dtype", "hf-overrides", "max-model-len", "seed", "served-model-name", "speculative-config", "runner", "convert", "task", "model-impl", "cpu-offload-gb", "enable-lora",
-		"override-generation-config", "generation-config", "calculate-kv-scales", "rope-scaling", "rope-theta", "limit-mm-per-prompt", "device"},
-	host: []string{"host", "port", "uds", "api-key", "ssl-keyfile", "ssl-certfile", "ssl-ca-certs", "root-path", "uvicorn-log-level", "disable-uvicorn-access-log", "download-dir", "log-config-file",
-		"disable-log-stats", "enable-log-requests", "disable-log-requests", "max-log-len", "profiler-config", "otlp-traces-endpoint", "headless", "api-server-count", "data-parallel-address",
-		"data-parallel-rpc-port", "master-addr", "master-port", "node-rank", "nnodes", "stream-interval", "otlp-traces"},
-	forbidden: []string{"middleware", "tool-parser-plugin", "reasoning-parser-plugin", "logits-processors", "config", "chat-template", "allowed-local-media-path", "worker-cls",
-		"worker-extension-cls", "scheduler-cls", "lora-modules", "tool-server", "response-role", "kv-transfer-config", "io-processor-plugin", "tool-call-parser", "reasoning-parser",
-		"distributed-executor-backend", "model-loader-extra-config", "additional-config", "structured-outputs-config"},
-	pinned: []string{"gpu-memory-utilization"},
-	search: map[string]string{
-		"max-num-seqs": KindInt, "max-num-batched-tokens": KindInt, "block-size": "", "tensor-parallel-size": KindInt, "pipeline-parallel-size": KindInt, "data-parallel-size": KindInt,
-		"attention-backend": "", "compilation-config": KindJSON, "long-prefill-token-threshold": KindInt, "max-num-partial-prefills": KindInt, "num-gpu-blocks-override": KindInt,
-		"cuda-graph-sizes": KindList, "max-seq-len-to-capture": KindInt, "kv-cache-memory-bytes": KindInt,
-	},
-	roles: map[string]string{"tensor-parallel-size": "tp", "tp": "tp", "pipeline-parallel-size": "pp", "pp": "pp", "data-parallel-size": "dp", "dp": "dp", "max-model-len": "context"},
-}
-
 func (vllm) Type() contract.Framework { return contract.VLLM }
 
 func (vllm) HelpCommand(e Engine, command string) ([]string, error) {
@@ -59,26 +40,37 @@ func (vllm) Launch(s Spec) (Launch, error) {
 		if c.MaxContext > 0 {
 			argv = append(argv, "--max-model-len", strconv.Itoa(c.MaxContext))
 		}
-		argv = append(argv, "--seed", strconv.FormatUint(c.Seed%1_000_000, 10))
+		argv = append(argv, "--seed", seedOf(c.Seed))
 	}
-	if len(s.GPUs) > 1 && s.Device != "cpu" && !laidOut(vllmFlags, s) {
+	if len(s.GPUs) > 1 && s.Device != "cpu" && !laidOut(&vllmFlags, s) {
 		argv = append(argv, "--tensor-parallel-size", strconv.Itoa(len(s.GPUs)))
 	}
 	if s.Capture {
 		argv = append(argv, "--profiler-config", `{"profiler":"torch","torch_profiler_dir":"`+OutputPlaceholder+`","ignore_frontend":true,"max_iterations":`+strconv.Itoa(s.Steps)+`}`)
 	}
-	knobs, err := flags(vllmFlags, s, false)
+	knobs, err := flags(&vllmFlags, s, false)
+	if err != nil {
+		return Launch{}, err
+	}
 	env := offline()
-	env["VLLM_SERVER_DEV_MODE"] = "1"
+	env["VLLM_SERVER_DEV_MODE"] = "1" // /reset_prefix_cache and /server_info
+	env["VLLM_NO_USAGE_STATS"], env["VLLM_USE_MODELSCOPE"] = "1", "False"
 	env["VLLM_CACHE_ROOT"] = CachePlaceholder + "/vllm"
-	return Launch{Argv: append(argv, knobs...), Env: env}, err
+	return Launch{Argv: append(argv, knobs...), Env: env}, nil
 }
 
 func (vllm) Protocol(Spec) Protocol {
 	return Protocol{
 		ReadyPath: "/health", ReadyLog: "Application startup complete.",
-		Phases:    []LogPhase{{"weights", "Loading weights took"}, {"jit", "torch.compile takes"}, {"graphs", "Graph capturing finished"}, {"ready", "Application startup complete."}},
-		Failures:  commonFailures(FailurePattern{FailOOM, "no available memory for the cache blocks"}, FailurePattern{FailContext, "kv cache is needed, which is larger than the available kv cache memory"}),
+		Phases: []LogPhase{{"weights", "Loading weights took"}, {"jit", "torch.compile took"}, {"graphs", "Graph capturing finished"}, {"ready", "Application startup complete."}},
+		Failures: failures(
+			FailurePattern{FailContext, "greater than the derived max_model_len"},
+			FailurePattern{FailContext, "which is larger than the available kv cache memory"},
+			FailurePattern{FailContext, "larger than the maximum number of tokens that can be stored in kv cache"},
+			FailurePattern{FailOOM, "no available memory for the cache blocks"}, FailurePattern{FailOOM, "less than desired gpu memory utilization"},
+			FailurePattern{FailOOM, "available memory on node"}, FailurePattern{FailOOM, "vllm_cpu_kvcache_space"},
+			FailurePattern{FailModel, "invalid repository id or local directory specified"},
+		),
 		Flush:     &Call{Method: "POST", Path: "/reset_prefix_cache"},
 		InfoPaths: []string{"/server_info?config_format=json", "/version"}, Metrics: "/metrics",
 		Profile: Profile{Start: &Call{Method: "POST", Path: "/start_profile"}, Stop: &Call{Method: "POST", Path: "/stop_profile"}, StopMayFail: true, DirAtLaunch: true, OneStage: true, FilePatterns: profileFiles},
