@@ -16,22 +16,16 @@ import (
 const clockSlack = 5 * time.Minute
 
 // patches checks proposals, decisions and branches in the order in which they were recorded.
-func (v *verifier) patches() (string, error) {
+func (v *verifier) patches() group {
 	var allowed *gitops.AllowedSigners
+	var unread error
 	if v.opt.Approvers != nil {
-		var err error
-		if allowed, err = gitops.ParseAllowedSigners(v.opt.Approvers); err != nil {
-			return "", fmt.Errorf("approvers file: %w", err)
-		}
+		allowed, unread = gitops.ParseAllowedSigners(v.opt.Approvers)
 	}
 	nonces := map[string]int{}
 	heads := map[string]bool{chain.Genesis: true}
-	err := loop.Walk(v.entries, func(before *loop.State, e chain.Entry) error {
+	visit := func(before *loop.State, e chain.Entry, payload any) error {
 		heads[e.Prev] = true
-		payload, err := loop.Decode(e)
-		if err != nil {
-			return err
-		}
 		switch p := payload.(type) {
 		case *loop.PatchProposed:
 			return v.proposal(before, p)
@@ -41,8 +35,13 @@ func (v *verifier) patches() (string, error) {
 			return branch(before, p)
 		}
 		return nil
-	})
-	return fmt.Sprintf("%d proposals, %d decisions", len(v.state.Proposals), len(v.res.Approvals)), err
+	}
+	return group{"patches", visit, func() (string, error) {
+		if unread != nil {
+			return "", fmt.Errorf("approvers file: %w", unread)
+		}
+		return fmt.Sprintf("%d proposals, %d decisions", len(v.state.Proposals), len(v.res.Approvals)), nil
+	}}
 }
 
 // proposal checks that the stored diff is the one of the digest, and computes share and ceiling of its evidence again.

@@ -26,9 +26,11 @@ func (v *verifier) chain() (string, error) {
 		return "", err
 	}
 	for _, e := range entries {
-		if _, err := loop.Decode(e); err != nil {
+		p, err := loop.Decode(e)
+		if err != nil {
 			return "", fmt.Errorf("entry %d (%s): %w", e.Seq, e.Kind, err)
 		}
+		v.decoded = append(v.decoded, p)
 	}
 	state, err := loop.Replay(entries)
 	if err != nil {

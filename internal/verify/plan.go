@@ -27,10 +27,9 @@ func (v *verifier) read(a ledger.Artifact) ([]byte, error) {
 
 // loadPlans reads every plan once.
 func (v *verifier) loadPlans() error {
-	for _, e := range v.entries {
-		p, err := loop.Decode(e)
+	for _, p := range v.decoded {
 		run, ok := p.(*loop.RunPlanned)
-		if err != nil || !ok {
+		if !ok {
 			continue
 		}
 		raw, err := v.read(run.Plan)
@@ -60,21 +59,9 @@ func (v *verifier) launches(id string) []worker.Launch {
 }
 
 // runs checks that what was asked of the host follows from the contract: jobs, plans, load points and launches.
-func (v *verifier) runs() (string, error) {
-	points := 0
-	for _, p := range v.plans {
-		n, err := v.plan(p)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", p.Plan.Name, err)
-		}
-		points += n
-	}
+func (v *verifier) runs() group {
 	ends := 0
-	err := loop.Walk(v.entries, func(_ *loop.State, e chain.Entry) error {
-		payload, err := loop.Decode(e)
-		if err != nil {
-			return err
-		}
+	visit := func(_ *loop.State, _ chain.Entry, payload any) error {
 		switch p := payload.(type) {
 		case *loop.JobStarted:
 			return sameJob(p)
@@ -83,8 +70,18 @@ func (v *verifier) runs() (string, error) {
 			return v.launchEnd(p)
 		}
 		return nil
-	})
-	return fmt.Sprintf("%d jobs, %d plans with %d load points, %d launches", len(v.state.Jobs), len(v.plans), points, ends), err
+	}
+	return group{"runs", visit, func() (string, error) {
+		points := 0
+		for _, p := range v.plans {
+			n, err := v.plan(p)
+			if err != nil {
+				return "", fmt.Errorf("%s: %w", p.Plan.Name, err)
+			}
+			points += n
+		}
+		return fmt.Sprintf("%d jobs, %d plans with %d load points, %d launches", len(v.state.Jobs), len(v.plans), points, ends), nil
+	}}
 }
 
 func sameJob(j *loop.JobStarted) error {

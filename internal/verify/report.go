@@ -26,11 +26,9 @@ const mark = "[redacted:"
 
 // lastReport finds the newest report and its place.
 func (v *verifier) lastReport() (loop.ReportWritten, int) {
-	for i := len(v.entries) - 1; i >= 0; i-- {
-		if p, err := loop.Decode(v.entries[i]); err == nil {
-			if r, ok := p.(*loop.ReportWritten); ok {
-				return *r, i
-			}
+	for i := len(v.decoded) - 1; i >= 0; i-- {
+		if r, ok := v.decoded[i].(*loop.ReportWritten); ok {
+			return *r, i
 		}
 	}
 	return loop.ReportWritten{}, -1

@@ -17,13 +17,9 @@ import (
 
 // rows computes every row again: what contract, help and plan fix of it, its metrics from the raw records, and whether
 // it kept the SLA.
-func (v *verifier) rows() (string, error) {
+func (v *verifier) rows() group {
 	rows, requests := 0, 0
-	err := loop.Walk(v.entries, func(before *loop.State, e chain.Entry) error {
-		payload, err := loop.Decode(e)
-		if err != nil {
-			return err
-		}
+	visit := func(before *loop.State, _ chain.Entry, payload any) error {
 		switch p := payload.(type) {
 		case *loop.HelpCaptured:
 			return v.help(before, p)
@@ -35,8 +31,10 @@ func (v *verifier) rows() (string, error) {
 			rows, requests = rows+1, requests+n
 		}
 		return nil
-	})
-	return fmt.Sprintf("%d rows from %d raw requests: facts, metrics, SLA", rows, requests), err
+	}
+	return group{"rows", visit, func() (string, error) {
+		return fmt.Sprintf("%d rows from %d raw requests: facts, metrics, SLA", rows, requests), nil
+	}}
 }
 
 // help parses a captured text again.

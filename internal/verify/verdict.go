@@ -9,32 +9,24 @@ import (
 )
 
 // searches computes every search's effort, scores and best candidates again.
-func (v *verifier) searches() (string, error) {
+func (v *verifier) searches() group {
 	n := 0
-	err := loop.Walk(v.entries, func(before *loop.State, e chain.Entry) error {
-		payload, err := loop.Decode(e)
-		if err != nil {
-			return err
-		}
+	visit := func(before *loop.State, _ chain.Entry, payload any) error {
 		end, ok := payload.(*loop.SearchEnded)
 		if !ok {
 			return nil
 		}
 		n++
 		return equal(before.Scored(*end), *end)
-	})
-	return fmt.Sprintf("%d searches: effort, scores, best candidates", n), err
+	}
+	return group{"searches", visit, func() (string, error) { return fmt.Sprintf("%d searches: effort, scores, best candidates", n), nil }}
 }
 
 // verdicts takes every verdict again from the rows that were there.
-func (v *verifier) verdicts() (string, error) {
+func (v *verifier) verdicts() group {
 	n := 0
 	var pending []loop.VerdictTaken // of a revalidation, which follows in the same write
-	err := loop.Walk(v.entries, func(before *loop.State, e chain.Entry) error {
-		payload, err := loop.Decode(e)
-		if err != nil {
-			return err
-		}
+	visit := func(before *loop.State, _ chain.Entry, payload any) error {
 		switch p := payload.(type) {
 		case *loop.VerdictTaken:
 			n++
@@ -42,14 +34,7 @@ func (v *verifier) verdicts() (string, error) {
 				pending = append(pending, *p)
 				return nil
 			}
-			if !slices.Contains(before.Contract.Blocks.Looks, p.Look) {
-				return fmt.Errorf("a look at %d blocks is not one that the contract froze", p.Look)
-			}
-			again, err := before.Look(p.Look)
-			if err != nil {
-				return err
-			}
-			return equal(again, *p)
+			return look(before, p)
 		case *loop.RevalidationEnded:
 			taken := pending
 			pending = nil
@@ -59,11 +44,25 @@ func (v *verifier) verdicts() (string, error) {
 			return v.revalidation(before, p)
 		}
 		return nil
-	})
-	if err == nil && len(pending) > 0 {
-		err = fmt.Errorf("%d verdicts of a revalidation are not followed by its end", len(pending))
 	}
-	return fmt.Sprintf("%d looks", n), err
+	return group{"verdicts", visit, func() (string, error) {
+		if len(pending) > 0 {
+			return "", fmt.Errorf("%d verdicts of a revalidation are not followed by its end", len(pending))
+		}
+		return fmt.Sprintf("%d looks", n), nil
+	}}
+}
+
+// look takes a verdict on the campaign's blocks again.
+func look(before *loop.State, p *loop.VerdictTaken) error {
+	if !slices.Contains(before.Contract.Blocks.Looks, p.Look) {
+		return fmt.Errorf("a look at %d blocks is not one that the contract froze", p.Look)
+	}
+	again, err := before.Look(p.Look)
+	if err != nil {
+		return err
+	}
+	return equal(again, *p)
 }
 
 // revalidation computes verdicts, output equality and the measured gain again.

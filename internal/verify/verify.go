@@ -10,6 +10,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,27 +58,8 @@ func Dir(ctx context.Context, path string, opt Options) (*Result, error) {
 	if !v.check("ledger", v.chain) {
 		return v.res, nil
 	}
-	for _, c := range []struct {
-		name string
-		run  func() (string, error)
-	}{
-		{"contract", v.contract},
-		{"artifacts", v.artifacts},
-		{"files", v.foreign},
-		{"runs", v.runs},
-		{"rows", v.rows},
-		{"projections", v.projections},
-		{"searches", v.searches},
-		{"verdicts", v.verdicts},
-		{"traces", v.traces},
-		{"patches", v.patches},
-		{"report", v.report},
-		{"transcript", v.transcript},
-	} {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		v.check(c.name, c.run)
+	if err := v.rest(); err != nil {
+		return nil, err
 	}
 	v.res.OK = v.res.First == nil
 	v.levels()
@@ -102,14 +84,40 @@ type verifier struct {
 	opt     Options
 	res     *Result
 	entries []chain.Entry
+	decoded []any // payloads of entries
 	state   *loop.State
 	files   map[string]*named // artifacts by name
 	plans   []planned         // in the order of the ledger
+	unread  error             // why plans or artifacts could not be gathered
+}
+
+// rest runs every group but the chain. Plans are read first: what visits entries asks for them.
+func (v *verifier) rest() error {
+	if _, err := guarded(func() (string, error) { return "", errors.Join(v.gather(), v.loadPlans()) }); err != nil {
+		v.unread = err
+	}
+	groups := v.groups()
+	problems, err := v.visitAll(groups)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if err := v.ctx.Err(); err != nil {
+			return err
+		}
+		v.check(g.name, func() (string, error) {
+			if err := problems[g.name]; err != nil {
+				return "", err
+			}
+			return g.end()
+		})
+	}
+	return nil
 }
 
 // check runs one group of checks and says whether it held.
 func (v *verifier) check(name string, run func() (string, error)) bool {
-	what, err := run()
+	what, err := guarded(run)
 	c := Check{Name: name, What: what, OK: err == nil}
 	if err != nil {
 		c.Problem = err.Error()
@@ -119,6 +127,16 @@ func (v *verifier) check(name string, run func() (string, error)) bool {
 	}
 	v.res.Checks = append(v.res.Checks, c)
 	return c.OK
+}
+
+// guarded runs a check over bytes that anybody may have written: what they break is a difference, not a crash.
+func guarded(run func() (string, error)) (what string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("what is recorded cannot be computed with: %v", p)
+		}
+	}()
+	return run()
 }
 
 // path is where an artifact lies on disk.
