@@ -16,7 +16,7 @@ type RunBenchmarkIn struct {
 
 func runBenchmark(l *loop.Loop) Tool {
 	return Define("run_benchmark", "Run the benchmark",
-		"A job: measures candidates in randomised interleaved blocks of launches, with A/A control and hold-out. Answers the rows.",
+		"A job: measures one candidate of each side in fresh launches, in randomised interleaved blocks. Answers the rows.",
 		Hints{Idempotent: true, OpenWorld: true},
 		func(ctx context.Context, in RunBenchmarkIn) (loop.Benchmark, error) {
 			return l.Benchmark(ctx, loop.BenchmarkRequest(in))

@@ -125,6 +125,9 @@ type PointMeasured struct {
 	Use     string           `json:"use"` // main, preflight, equality, unseen
 	Row     compare.Row      `json:"row"`
 	Records *ledger.Artifact `json:"records,omitempty"`
+	// Repeated says why a first try did not count; First is its records.
+	Repeated string           `json:"repeated,omitempty"`
+	First    *ledger.Artifact `json:"first,omitempty"`
 }
 
 // SearchEnded closes one side's search.

@@ -142,13 +142,24 @@ func (in *intake) point(ctx context.Context, client *worker.Client, l *launchSoF
 		return nil
 	}
 	rec := PointMeasured{Key: key, Point: e.Point, Use: in.step.use[e.Point], Row: measuredRow(st, l, spec, e)}
+	if e.Repeated != "" {
+		repeat := 1
+		rec.Repeated, rec.Row.RepeatIndex = e.Repeated, &repeat
+	}
 	for _, f := range e.Files {
-		if f.Role != "records" {
+		name := "benchmark/records/" + l.spec.ID + "." + e.Point
+		if f.Role == worker.RoleFirstRecords {
+			name += ".first"
+		} else if f.Role != "records" {
 			continue
 		}
-		art, err := in.c.fetch(ctx, client, in.plan.RunID, f, "benchmark/records/"+l.spec.ID+"."+e.Point+path.Ext(f.Name))
+		art, err := in.c.fetch(ctx, client, in.plan.RunID, f, name+path.Ext(f.Name))
 		if err != nil {
 			return err
+		}
+		if f.Role == worker.RoleFirstRecords {
+			rec.First = &art
+			continue
 		}
 		rec.Records, rec.Row.RawSHA256, rec.Row.Artifacts.RawResult = &art, art.SHA256, art.Name
 	}

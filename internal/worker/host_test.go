@@ -111,7 +111,13 @@ func (r *rig) plan(runID string, launches ...worker.Launch) worker.Plan {
 		Kind: worker.PlanKind, V: worker.PlanVersion, RunID: runID, Campaign: "camp", Job: "job", Workdir: r.workdir, LeaseDir: r.leases,
 		Device: "cpu", GPUs: []int{}, Simulated: true, LaunchDeadline: 20 * time.Second, StallAfter: 15 * time.Second,
 		StopGrace: 300 * time.Millisecond, ProofWait: 300 * time.Millisecond, Launches: launches,
+		AuditLimits: wideLimits(), // these tests share their cores with each other
 	}
+}
+
+// wideLimits let every point count.
+func wideLimits() *bench.Limits {
+	return &bench.Limits{LateSend: time.Minute, LateShare: 1, LateShareMakespan: 1, LoopLag: time.Minute, GCPause: time.Minute, Steal: 1, CPUShare: 8, SettleTolerance: 100}
 }
 
 // launch makes a launch of the toy engine with faults and points.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/framework"
@@ -22,14 +23,52 @@ const (
 
 var errServerDied = errors.New("the server died")
 
-// measure runs one point. Its failure is a result: the plan goes on.
+// measure runs one point. Its failure is a result: the plan goes on. A point that says itself that it cannot count is
+// repeated once, and the first try's records stay beside the second's.
 func (r *runner) measure(ctx context.Context, e *engine, p *Point) {
-	ev := Event{Kind: EventPointDone, Launch: e.launch.ID, Point: p.ID, Proc: &e.proc, Port: e.port}
-	ev.Failure = r.tryPoint(ctx, e, p, &ev)
+	ev := r.try(ctx, e, p)
+	if why := unfit(ev); why != "" {
+		first := r.keepFirst(ev.Files)
+		ev = r.try(ctx, e, p)
+		ev.Repeated, ev.Files = why, append(ev.Files, first...)
+	}
 	if ev.Failure != nil {
 		ev.Kind = EventPointFailed
 	}
 	r.emit(ev)
+}
+
+func (r *runner) try(ctx context.Context, e *engine, p *Point) Event {
+	ev := Event{Kind: EventPointDone, Launch: e.launch.ID, Point: p.ID, Proc: &e.proc, Port: e.port}
+	ev.Failure = r.tryPoint(ctx, e, p, &ev)
+	return ev
+}
+
+// unfit says why a measured point cannot count by its own audit; "" where it can, or where it failed.
+func unfit(ev Event) string {
+	switch {
+	case ev.Failure != nil || ev.Measured == nil:
+		return ""
+	case !ev.Measured.Settling.Settled:
+		return "unsettled"
+	case ev.Measured.Audit.ClientLimited:
+		return "client limited"
+	}
+	return ""
+}
+
+// keepFirst moves a first try's records aside, so that the second's do not replace them.
+func (r *runner) keepFirst(files []File) []File {
+	var kept []File
+	for _, f := range files {
+		from := filepath.Join(r.dir, filepath.FromSlash(f.Name))
+		to := strings.TrimSuffix(f.Name, ".jsonl.zst") + ".first.jsonl.zst"
+		if err := os.Rename(from, filepath.Join(r.dir, filepath.FromSlash(to))); err != nil {
+			continue // the repetition overwrites it then, and the event says that there was one
+		}
+		kept = append(kept, File{Name: to, Role: RoleFirstRecords, SHA256: f.SHA256, Size: f.Size})
+	}
+	return kept
 }
 
 func (r *runner) tryPoint(ctx context.Context, e *engine, p *Point, ev *Event) *Failure {

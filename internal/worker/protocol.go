@@ -132,9 +132,10 @@ type Event struct {
 	Measured *bench.Point       `json:"measured,omitempty"` // all of a point but its recording, Metrics and Audit again included
 	Quiet    *Quiet             `json:"quiet,omitempty"`
 	Files    []File             `json:"files"`
-	Cache    string             `json:"cache,omitempty"` // point: flushed, kept (not asked), unflushable (the server cannot)
-	Exit     *int               `json:"exit,omitempty"`  // launch.stopped: exit code, 128 + signal where one ended it
-	State    string             `json:"state,omitempty"` // run.done: done, failed, canceled
+	Repeated string             `json:"repeated,omitempty"` // point: why its first try did not count
+	Cache    string             `json:"cache,omitempty"`    // point: flushed, kept (not asked), unflushable (the server cannot)
+	Exit     *int               `json:"exit,omitempty"`     // launch.stopped: exit code, 128 + signal where one ended it
+	State    string             `json:"state,omitempty"`    // run.done: done, failed, canceled
 }
 
 // Proc identifies a process that we started, so that no other is ever signalled.
@@ -181,10 +182,13 @@ type Quiet struct {
 	PeakGPUMiB      float64  `json:"peak_gpu_mem_mib,omitempty"`
 }
 
+// RoleFirstRecords is the role of the records of a try that was repeated.
+const RoleFirstRecords = "first_records"
+
 // File is an artifact in the run folder, fetched by name.
 type File struct {
 	Name   string `json:"name"` // relative to the run folder
-	Role   string `json:"role"` // records, log, trace, proof
+	Role   string `json:"role"` // records, first_records, log, trace, proof
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
 }

@@ -73,6 +73,30 @@ func leasesHeld(t *testing.T, r *rig) []worker.Lease {
 	return f.Leases
 }
 
+func TestUnsettledPointIsRepeatedOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	restless := point("p1")
+	restless.Spec.MaxWarmupWaves = 2
+	p := r.plan("again", r.launch("l1", nil, restless, point("p2")))
+	p.AuditLimits.SettleTolerance = 1e-12 // no two waves are so alike
+	st := r.run(p)
+	done := event(t, st, worker.EventPointDone)
+	require.Equal(t, "unsettled", done.Repeated)
+	require.Len(t, done.Files, 2)
+	require.Equal(t, []string{"records", worker.RoleFirstRecords}, []string{done.Files[0].Role, done.Files[1].Role})
+	require.NotEqual(t, done.Files[0].SHA256, done.Files[1].SHA256)
+	for _, f := range done.Files {
+		require.NotEmpty(t, r.fetch("again", f.Name))
+	}
+	require.Equal(t, "run.started launch.started launch.ready point.done point.done launch.stopped run.done", kinds(st))
+	for _, e := range st.Events {
+		if e.Point == "p2" {
+			require.Empty(t, e.Repeated, "a point without settling waves is taken as it is")
+		}
+	}
+}
+
 func TestStartAgainAttaches(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
