@@ -142,7 +142,14 @@ func (h *host) asked() int {
 func newLoop(t *testing.T, home string, h *host) *loop.Loop {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	l := loop.New(ctx, loop.Options{
+	l := newLoopOn(ctx, home, h)
+	t.Cleanup(func() { stop(); l.Close() })
+	return l
+}
+
+// newLoopOn is newLoop for a test that ends the server itself.
+func newLoopOn(ctx context.Context, home string, h *host) *loop.Loop {
+	return loop.New(ctx, loop.Options{
 		Home:      home,
 		Inventory: func() (*hosts.Inventory, error) { return hosts.ParseInventory([]byte(inventory), "hosts.yaml") },
 		Dial: func(context.Context, string, hosts.HostEntry) (hosts.Conn, error) {
@@ -158,8 +165,6 @@ func newLoop(t *testing.T, home string, h *host) *loop.Loop {
 			return map[string][]byte{"final_report.md": []byte("# " + in.Campaign + "\n"), "manifest.txt": []byte("campaign: " + in.Campaign + "\n")}, nil
 		},
 	})
-	t.Cleanup(func() { stop(); l.Close() })
-	return l
 }
 
 // request is an open_campaign that says only what has no default.

@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 
+	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
@@ -39,7 +40,7 @@ func sequenceLimit(f *Facts) *Violation {
 }
 
 func decidable(f *Facts) *Violation {
-	if f.Decide == nil || f.Contract.Blocks.Max >= f.Decide.Need {
+	if f.Decide == nil || f.Contract.Study == contract.StudyLook || f.Contract.Blocks.Max >= f.Decide.Need {
 		return nil
 	}
 	return &Violation{What: fmt.Sprintf("%d blocks can never decide %d comparisons at 5 %%", f.Contract.Blocks.Max, f.Contract.Blocks.Comparisons),

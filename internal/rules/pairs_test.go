@@ -108,6 +108,9 @@ func openPairs() map[string]pair {
 			"fewer blocks than any test needs": func(f *rules.Facts) { f.Contract.Blocks.Max = 5 },
 		}, honestTwins: map[string]func(*rules.Facts){
 			"exactly enough blocks": func(f *rules.Facts) { f.Contract.Blocks.Max = 6 },
+			"a look, which gives no verdict": func(f *rules.Facts) {
+				f.Contract.Study, f.Contract.Blocks = contract.StudyLook, contract.Blocks{Max: 2, Looks: []int{2}}
+			},
 		}},
 		"flow.rows-first": {honest: atReport, cheats: map[string]func(*rules.Facts){
 			"a report of nothing": func(f *rules.Facts) { f.Rows = 0 },
