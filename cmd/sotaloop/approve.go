@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/term"
@@ -77,7 +78,9 @@ func runApprove(ctx context.Context, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	showPending(s.Out, pending, info, *principal)
+	if err := showStatement(s.Out, pending, statement, info); err != nil {
+		return err
+	}
 	fmt.Fprintf(s.Out, "\nType %s to sign, anything else to leave: ", names[1])
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil || strings.TrimSpace(answer) != names[1] {
@@ -127,27 +130,33 @@ func pickSigner(ctx context.Context, key string, allowed *gitops.AllowedSigners,
 	return nil, nil, fault.New(fault.NotFound, "no key of the ssh-agent is an approver's").Hint("pass --key FILE, or add the key to allowed_signers")
 }
 
-// showPending prints verdict, evidence and the whole diff, control characters made visible.
-func showPending(w io.Writer, p loop.Pending, key gitops.KeyInfo, principal string) {
-	x := p.Proposal
-	fmt.Fprintf(w, "Campaign   %s\nProposal   %s  %s\n", p.Contract.Campaign, x.ID, x.Digest)
+// showStatement prints what the bytes say that are signed, the whole diff in them with control characters made visible,
+// and beside it verdict and evidence as the ledger has them.
+func showStatement(w io.Writer, p loop.Pending, statement []byte, key gitops.KeyInfo) error {
+	s, err := gitops.ParseStatement(statement)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "Campaign   %s, contract %s\nProposal   %s\n", s.Campaign, s.ContractDigest, s.Proposal)
 	if p.Contract.Host.Simulated {
 		fmt.Fprintln(w, "           SIMULATED host: nothing measured here carries a claim")
 	}
 	fmt.Fprintf(w, "Model      %s on %s (%s)\n", p.Contract.Model.ID, p.Contract.Host.Name, p.Contract.Host.GPUModel)
-	fmt.Fprintf(w, "Base       commit %s\nResult     tree %s, branch %s; nothing is pushed\n", x.BaseCommit, x.ResultTree, x.PatchProposed.Branch)
+	fmt.Fprintf(w, "Base       commit %s, tree %s\nResult     tree %s, branch %s\n", s.BaseCommit, s.BaseTree, s.ResultTree, s.Branch)
 	for _, v := range p.Verdicts {
 		fmt.Fprintf(w, "Verdict    %s\n", v)
 	}
 	for _, e := range p.Evidence {
-		fmt.Fprintf(w, "Evidence   %s\n", e)
+		fmt.Fprintf(w, "Evidence   %s\n", gitops.Printable([]byte(e)))
 	}
-	fmt.Fprintf(w, "Predicted  %.1f %% on the primary metric; the evidence's ceiling is %.1f %% of stage step time\n", 100*x.Predicted, 100*x.Ceiling)
-	fmt.Fprintf(w, "Rationale  %s\n", gitops.Printable([]byte(x.Rationale)))
-	for _, f := range x.Findings {
-		fmt.Fprintf(w, "Finding    %s\n", f)
+	fmt.Fprintf(w, "Predicted  %.1f %% on the primary metric; the evidence's ceiling is %.1f %% of stage step time\n", 100*s.PredictedGain, 100*p.Proposal.Ceiling)
+	fmt.Fprintf(w, "Rationale  %s\n", gitops.Printable([]byte(p.Proposal.Rationale)))
+	for _, f := range p.Proposal.Findings {
+		fmt.Fprintf(w, "Finding    %s\n", gitops.Printable([]byte(f)))
 	}
-	fmt.Fprintf(w, "Key        %s %s as %s\n\n%s", key.Type, key.Fingerprint, principal, gitops.Printable(p.Diff))
+	fmt.Fprintf(w, "Permits    on %s: %s; push: %t\n", s.Permits.Host, strings.Join(s.Permits.Commands, ", "), s.Permits.Push)
+	fmt.Fprintf(w, "Signed as  %s with %s %s, good until %s\n\n%s", s.Principal, key.Type, key.Fingerprint, s.Expires.Format(time.RFC3339), gitops.Printable(s.Diff))
+	return nil
 }
 
 // runReject records a no; it needs a reason, which reaches the agent.

@@ -322,9 +322,11 @@ func (w *demoWorld) sign(ctx context.Context, show *stage, campaign, proposal st
 	if err != nil {
 		return err
 	}
-	showPending(indented{show}, pending, gitops.DescribeSigner(w.signer), "demo-approver")
 	statement, err := p.loop.Statement(campaign, proposal, "demo-approver", gitops.Approve)
 	if err != nil {
+		return err
+	}
+	if err := showStatement(indented{show}, pending, statement, gitops.DescribeSigner(w.signer)); err != nil {
 		return err
 	}
 	return signAndRecord(ctx, indented{show}, p.loop, []string{campaign, proposal}, w.signer, statement)
