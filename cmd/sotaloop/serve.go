@@ -5,11 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/server"
+	"github.com/sotaloop/sotaloop/skills"
 	"github.com/sotaloop/sotaloop/tools"
 )
 
@@ -45,7 +47,7 @@ func runServe(ctx context.Context, s streams, args []string) error {
 	defer cancel()
 	srv := server.New(server.Options{
 		Name: "sotaloop", Version: version, Instructions: instructions, Tools: tools.All(p.loop), Transcript: p.recorder, Redact: p.redact,
-		Policy: p.allow, Waits: map[string]int{"wait_job": 16}, Log: p.log,
+		Policy: p.allow, Waits: map[string]int{"wait_job": 16}, Log: p.log, Prompts: []server.Prompt{loopPrompt()},
 	})
 	go func() { // after the first answers, never before
 		select {
@@ -59,6 +61,27 @@ func runServe(ctx context.Context, s streams, args []string) error {
 		return srv.ServeHTTP(ctx, *http)
 	}
 	return srv.ServeStdio(ctx, s.In, s.Out)
+}
+
+// loopPrompt starts the loop by name: the shipped skill, and what the person gave.
+func loopPrompt() server.Prompt {
+	return server.Prompt{
+		Name: "sota_loop", Title: "Run the SOTA loop", Doc: "How to run a campaign with these tools, from the first look at a host to the report.",
+		Arguments: []server.Argument{{Name: "model", Doc: "model id as the hosts know it"}, {Name: "host", Doc: "host of list_hosts"}},
+		Render: func(_ context.Context, given map[string]string) (string, error) {
+			raw, err := skills.Text("sglang-sota-performance")
+			if err != nil {
+				return "", err
+			}
+			_, text, _ := strings.Cut(strings.TrimPrefix(string(raw), "---\n"), "---\n")
+			for _, name := range []string{"model", "host"} {
+				if given[name] != "" {
+					text += fmt.Sprintf("\nThe %s is %s.", name, given[name])
+				}
+			}
+			return text, nil
+		},
+	}
 }
 
 // allow is the policy at the door: a read-only server refuses what starts or changes anything.
