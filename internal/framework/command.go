@@ -1,7 +1,6 @@
 package framework
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -144,17 +143,14 @@ func (t *table) keep(out map[string]any, k string, v any) error {
 		object = map[string]any{}
 		out[base] = object
 	}
-	return nest(object, strings.Split(path, "."), v)
+	nest(object, strings.Split(path, "."), v)
+	return nil
 }
 
 // nest sets a key path of a JSON object; names of keys have underscores.
-func nest(object map[string]any, path []string, v any) error {
-	for i, p := range path {
+func nest(object map[string]any, path []string, v any) {
+	for _, p := range path[:len(path)-1] {
 		p = strings.ReplaceAll(p, "-", "_")
-		if i == len(path)-1 {
-			object[p] = v
-			return nil
-		}
 		inner, ok := object[p].(map[string]any)
 		if !ok {
 			inner = map[string]any{}
@@ -162,7 +158,7 @@ func nest(object map[string]any, path []string, v any) error {
 		}
 		object = inner
 	}
-	return fmt.Errorf("empty key path")
+	object[strings.ReplaceAll(path[len(path)-1], "-", "_")] = v
 }
 
 // isOption says whether a word is the next option and not a value.

@@ -1,6 +1,7 @@
 package framework
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -43,32 +44,48 @@ func (h *Help) Find(name string) (Flag, bool) {
 	return Flag{}, false
 }
 
-// Nearest gives up to n flag names that look like name.
+// Nearest gives up to n flag names that look like name, the most alike first.
 func (h *Help) Nearest(name string, n int) []string {
 	want := key(name)
 	type scored struct {
 		name  string
-		score int
+		score float64
 	}
 	var all []scored
 	for _, f := range h.Flags {
-		k := key(f.Name)
-		s := 0
-		for _, part := range strings.Split(want, "-") {
-			if part != "" && strings.Contains(k, part) {
-				s += len(part)
-			}
+		best := alike(want, key(f.Name))
+		for _, a := range f.Aliases {
+			best = max(best, alike(want, key(a)))
 		}
-		if s > 0 {
-			all = append(all, scored{strings.TrimLeft(f.Name, "-"), 2*s - len(k)})
+		if best > 0.25 {
+			all = append(all, scored{strings.TrimLeft(f.Name, "-"), best})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b scored) int { return b.score - a.score })
+	slices.SortStableFunc(all, func(a, b scored) int { return cmp.Compare(b.score, a.score) })
 	out := []string{}
 	for _, s := range all[:min(n, len(all))] {
 		out = append(out, s.name)
 	}
 	return out
+}
+
+// alike is Dice's coefficient of two names' pairs of letters: 1 for equal names, 0 where no pair is shared.
+func alike(a, b string) float64 {
+	if len(a) < 2 || len(b) < 2 {
+		return 0
+	}
+	pairs := map[string]int{}
+	for i := range len(a) - 1 {
+		pairs[a[i:i+2]]++
+	}
+	shared := 0
+	for i := range len(b) - 1 {
+		if p := b[i : i+2]; pairs[p] > 0 {
+			pairs[p]--
+			shared++
+		}
+	}
+	return 2 * float64(shared) / float64(len(a)+len(b)-2)
 }
 
 // Accepts says why a value does not fit the flag; nil removes a flag and fits every one.

@@ -2,6 +2,7 @@ package framework
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -137,7 +138,7 @@ func (f *Flag) kindOf(meta string) {
 func splitTrim(s, sep string) []string {
 	out := []string{}
 	for p := range strings.SplitSeq(s, sep) {
-		if p = strings.TrimSpace(p); p != "" {
+		if p = strings.TrimSpace(p); p != "" && !slices.Contains(out, p) { // argparse does not quote a choice with a comma
 			out = append(out, p)
 		}
 	}

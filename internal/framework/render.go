@@ -42,12 +42,12 @@ func flags(t *table, s Spec, underscores bool) ([]string, error) {
 			return nil, fault.New(fault.InvalidInput, "%q and %q are the same flag", other, name).At(name, name, other).Hint("give it once")
 		}
 		given[key(f.Name)] = name
-		if err := f.Accepts(v); err != nil {
-			return nil, fault.Wrap(fault.InvalidInput, err, "value %q of --%s", Render(v), f.bare()).At(name, Render(v), f.Choices...)
-		}
 		switch c := t.class(f); c {
 		case ClassContract, ClassHost, ClassForbidden:
 			return nil, fault.New(fault.RuleViolation, "--%s is a %s flag", f.bare(), c).ByRule("flow.flag-class").At(name, name)
+		}
+		if err := f.Accepts(v); err != nil {
+			return nil, fault.Wrap(fault.InvalidInput, err, "value %q of --%s", Render(v), f.bare()).At(name, Render(v), f.Choices...)
 		}
 		out = append(out, render(f, v)...)
 	}
