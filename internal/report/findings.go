@@ -78,7 +78,7 @@ func (w *writer) patch() {
 			w.line("- Branch `%s`, commit %s; nothing was pushed", p.Branch.Branch, p.Branch.Commit)
 		}
 		if diff, err := w.in.Read(p.Diff); err == nil {
-			w.line("\n```diff\n%s```\n", string(diff))
+			w.line("\n%s\n", fenced("diff", string(diff)))
 		}
 	}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/loop"
 )
@@ -16,7 +17,7 @@ func manifest(in loop.ReportInput) []byte {
 		if text == "" {
 			text = "unknown: not recorded on this host"
 		}
-		fmt.Fprintf(&b, "%s: %s\n", key, text)
+		fmt.Fprintf(&b, "%s: %s\n", key, strings.NewReplacer("\r", `\r`, "\n", `\n`).Replace(text))
 	}
 	put("campaign", in.Campaign)
 	put("sotaloop", in.Version)

@@ -113,7 +113,7 @@ func (w *writer) commands() {
 			continue
 		}
 		seen[l.Candidate] = true
-		w.line("**%s**\n\n```\n%s\n```\n", l.Candidate, l.Command)
+		w.line("**%s**\n\n%s\n", l.Candidate, fenced("", l.Command))
 	}
 	if len(seen) == 0 {
 		w.line("No candidate reached the blocks.")

@@ -8,10 +8,19 @@ import (
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
 
-// cell makes text safe inside a Markdown table.
+// cell makes foreign text safe inside a Markdown table or line: one line, no HTML, no cell of its own. Kernel names hold
+// template arguments, which a reader's browser would swallow as tags.
 func cell(s string) string {
-	s = strings.ReplaceAll(s, "|", `\|`)
-	return strings.ReplaceAll(strings.ReplaceAll(s, "\r", ""), "\n", "<br>")
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "\r", "", "\n", "<br>").Replace(s)
+}
+
+// fenced puts text into a code block that the text cannot end.
+func fenced(language, text string) string {
+	fence := "```"
+	for strings.Contains(text, fence) {
+		fence += "`"
+	}
+	return fence + language + "\n" + strings.TrimSuffix(text, "\n") + "\n" + fence
 }
 
 func clip(s string, n int) string {
