@@ -9,6 +9,7 @@ import (
 
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/jobs"
 	"github.com/sotaloop/sotaloop/internal/rules"
 	"github.com/sotaloop/sotaloop/internal/worker"
@@ -35,7 +36,9 @@ func (l *Loop) Benchmark(ctx context.Context, r BenchmarkRequest) (Benchmark, er
 	}
 	candidates := slices.Clone(r.Candidates)
 	sort.Strings(candidates)
-	j, err := c.ensureJob(ctx, "run_benchmark", blocksArgs{Candidates: candidates, Blocks: r.Blocks})
+	j, err := c.ensureJob(ctx, "run_benchmark", blocksArgs{Candidates: candidates, Blocks: r.Blocks}, func(now *State) *rules.Violation {
+		return rules.Check(rules.AtBenchmark, &rules.Facts{Contract: now.Contract, Blocks: now.blockFacts(r.Scenarios, r.Blocks, r.Candidates)})
+	})
 	if err != nil {
 		return Benchmark{}, err
 	}
@@ -58,7 +61,7 @@ func (l *Loop) Benchmark(ctx context.Context, r BenchmarkRequest) (Benchmark, er
 
 // blockFacts gathers what rules ask about named candidates.
 func (s *State) blockFacts(scenarios []string, blocks int, candidates []string) *rules.BlockFacts {
-	f := &rules.BlockFacts{Scenarios: scenarios, Blocks: blocks, Searched: map[string]bool{}, Measured: s.blocks()}
+	f := &rules.BlockFacts{Scenarios: scenarios, Blocks: blocks, Searched: map[string]bool{}, Measured: s.blocks(), Finalists: s.finalists()}
 	for entry := range s.Searches {
 		f.Searched[entry] = true
 	}
@@ -67,6 +70,7 @@ func (s *State) blockFacts(scenarios []string, blocks int, candidates []string) 
 		if cand, ok := s.Candidate(id); ok {
 			fact.Entry = cand.Entry
 			fact.Status, fact.Reason = s.candidateStatus(id)
+			fact.Best = s.bests(cand.Entry)
 			if side, ok := s.Contract.Side(cand.Entry); ok && side.Flags != nil && fact.Status == "" {
 				fact.Status = "ok" // a fixed command is measured as given
 			}
@@ -74,6 +78,49 @@ func (s *State) blockFacts(scenarios []string, blocks int, candidates []string) 
 		f.Candidates = append(f.Candidates, fact)
 	}
 	return f
+}
+
+// bests are the candidates that a side's search found best, one a scenario at most. Where the best of a scenario failed
+// in its blocks, any that worked may take its place.
+func (s *State) bests(entry string) []string {
+	var out []string
+	for _, scenario := range s.Contract.Scenarios {
+		id := s.Searches[entry].Best[scenario.Name]
+		if id != "" && s.fellInBlocks(id) {
+			return nil
+		}
+		if id != "" && !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// finalists are the candidates that blocks were begun with, by entry; one that failed in its blocks is none.
+func (s *State) finalists() map[string]string {
+	out := map[string]string{}
+	for _, j := range s.Jobs {
+		if j.Tool != "run_benchmark" {
+			continue
+		}
+		args, err := decodeArgs[blocksArgs](j.JobStarted)
+		if err != nil {
+			continue
+		}
+		for _, id := range args.Candidates {
+			if cand, ok := s.Candidate(id); ok && !s.fellInBlocks(id) {
+				out[cand.Entry] = id
+			}
+		}
+	}
+	return out
+}
+
+// fellInBlocks says whether a launch of the candidate failed in its blocks.
+func (s *State) fellInBlocks(id string) bool {
+	return slices.ContainsFunc(s.Launches, func(l LaunchEnded) bool {
+		return l.Candidate == id && l.Phase == string(compare.PhaseBlock) && l.Failure != nil && l.Failure.Class != framework.FailCanceled
+	})
 }
 
 // runBlocks is the job: one plan with every block that is missing, each block a launch of every side in random order.

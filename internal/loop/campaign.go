@@ -111,17 +111,25 @@ func specDigest(tool string, args any) (string, json.RawMessage, error) {
 }
 
 // ensureJob finds the job of a call or records a new one, and sees that somebody runs it. The first call after a job
-// failed or was canceled answers with that; the next one starts it anew under a new id. What was measured stays.
-func (c *campaign) ensureJob(ctx context.Context, tool string, args any) (*Job, error) {
+// failed or was canceled answers with that; the next one starts it anew under a new id. What was measured stays. A new
+// job is recorded only where no check objects to the state seen under the ledger's lock: of two calls at once that
+// exclude each other, one is refused.
+func (c *campaign) ensureJob(ctx context.Context, tool string, args any, checks ...func(*State) *rules.Violation) (*Job, error) {
 	spec, raw, err := specDigest(tool, args)
 	if err != nil {
 		return nil, err
 	}
 	var id string
+	var objection *rules.Violation
 	err = c.record(ctx, func(s *State) ([]chain.Pending, error) {
 		if j := s.lastJob(spec); j != nil && (j.End == nil || j.End.State == "done" || c.tellOnce(j.Job)) {
 			id = j.Job
 			return nil, nil
+		}
+		for _, check := range checks {
+			if objection = check(s); objection != nil {
+				return nil, nil
+			}
 		}
 		id = fmt.Sprintf("job-%d", len(s.Jobs)+1)
 		p, err := entry(kindJob, JobStarted{Job: id, Tool: tool, Spec: spec, Args: raw})
@@ -129,6 +137,9 @@ func (c *campaign) ensureJob(ctx context.Context, tool string, args any) (*Job, 
 	})
 	if err != nil {
 		return nil, err
+	}
+	if objection != nil {
+		return nil, c.refuse(ctx, tool, objection)
 	}
 	if err := c.adopt(ctx); err != nil {
 		return nil, err

@@ -107,12 +107,16 @@ func selector(rows []compare.Row, entry string) compare.Selector {
 	return compare.Selector{Side: entry}
 }
 
-// effort is what each side's search got.
+// effort is what each side's search got. Nothing left to try counts as full effort only where the side was given as many
+// knobs as any other: a space that was made narrow runs out soon.
 func (s *State) effort() map[string]compare.Effort {
-	out := map[string]compare.Effort{}
+	out, widest := map[string]compare.Effort{}, 0
+	for _, e := range s.Searches {
+		widest = max(widest, e.Knobs)
+	}
 	for entry, e := range s.Searches {
 		x := compare.Effort{Launches: e.Launches, GPUHours: e.GPUHours, Knobs: e.Knobs}
-		if e.Launches < s.Contract.Budget.Launches {
+		if e.Launches < s.Contract.Budget.Launches && (e.Failed != "" || e.Knobs >= widest) {
 			x.Exhausted = e.Why
 		}
 		out[entry] = x

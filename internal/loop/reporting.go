@@ -3,6 +3,7 @@ package loop
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -110,10 +111,27 @@ func (s *State) claim() string {
 		return "none: a look gives no verdict"
 	case s.Verdict() == "none":
 		return "none: nothing was decided"
+	case s.unequalEffort() != "":
+		return "verdict " + s.Verdict() + ", not the best observed: " + s.unequalEffort()
 	case s.CanClaimSOTA() && (s.Verdict() == "win" || s.Verdict() == "equivalent"):
 		return "best observed, reproducible performance under the recorded model, workload, hardware, framework commits, precision and SLA"
 	}
 	return "verdict " + s.Verdict() + " under the recorded model, workload, hardware, framework commits, precision and SLA; no claim of being the best observed"
+}
+
+// unequalEffort names a comparison side whose search got less than the target's, "" where none did.
+func (s *State) unequalEffort() string {
+	effort := s.effort()
+	target, ok := effort[s.Contract.Target.Entry]
+	if !ok {
+		return ""
+	}
+	for _, side := range s.Contract.Against {
+		if e, ok := effort[side.Entry]; ok && e.Launches < target.Launches && e.Exhausted == "" {
+			return fmt.Sprintf("fair.equal-effort: %s got %d search launches, %s %d", side.Entry, e.Launches, s.Contract.Target.Entry, target.Launches)
+		}
+	}
+	return ""
 }
 
 // levels labels the evidence: what a reader may rely on.

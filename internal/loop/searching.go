@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -43,16 +42,24 @@ func (l *Loop) Search(ctx context.Context, r SearchRequest) (Search, error) {
 	if !slices.Contains(strategies(), r.Strategy) {
 		return Search{}, fault.New(fault.InvalidInput, "unknown strategy %q", r.Strategy).At("strategy", r.Strategy, strategies()...)
 	}
-	args := searchArgs{Entry: side.Entry, Base: flagNames(r.BaseFlags), Space: flagNames(r.Space), Strategy: r.Strategy}
-	if done, ok := st.Searches[side.Entry]; ok && c.openJob(st, "search_deployments", args) == nil {
-		answer, err := c.searchAnswer(Answer{State: StateDone, Next: st.Allowed()}, side.Entry)
-		answer.Warnings = append(answer.Warnings, fmt.Sprintf("%s was searched already with %d launches, its whole budget; this is that result, and the arguments of this call were not used", side.Entry, done.Launches))
-		return answer, err
-	}
-	if err := c.checkSearch(ctx, st, side, args); err != nil {
+	args, fw, help, err := c.searchCall(st, side, r)
+	if err != nil {
 		return Search{}, err
 	}
-	j, err := c.ensureJob(ctx, "search_deployments", args)
+	if done, ok := st.Searches[side.Entry]; ok && c.openJob(st, "search_deployments", args) == nil {
+		answer, err := c.searchAnswer(Answer{State: StateDone, Next: st.Allowed()}, side.Entry)
+		answer.Warnings = append(answer.Warnings, fmt.Sprintf("%s was searched already with %d launches; this is that result, and the arguments of this call were not used", side.Entry, done.Launches))
+		return answer, err
+	}
+	check := func(now *State) *rules.Violation {
+		return rules.Check(rules.AtSearch, &rules.Facts{Contract: now.Contract, Search: c.searchFacts(now, fw, help, side, args)})
+	}
+	if c.openJob(st, "search_deployments", args) == nil {
+		if v := check(st); v != nil {
+			return Search{}, c.refuse(ctx, "search_deployments", v)
+		}
+	}
+	j, err := c.ensureJob(ctx, "search_deployments", args, check)
 	if err != nil {
 		return Search{}, err
 	}
@@ -60,17 +67,26 @@ func (l *Loop) Search(ctx context.Context, r SearchRequest) (Search, error) {
 	if err != nil {
 		return Search{}, err
 	}
+	if len(r.Space) == 0 {
+		answer.Warnings = append(answer.Warnings, "no space was given, so the default one is searched: "+spaceText(args.Space))
+	}
 	return c.searchAnswer(answer, side.Entry)
 }
 
-// flagNames drops leading dashes and turns underscores of our own making into the engines' dashes later; keys stay as
-// the help spells them without dashes in front.
-func flagNames[V any](m map[string]V) map[string]V {
-	out := map[string]V{}
-	for k, v := range m {
-		out[strings.TrimLeft(k, "-")] = v
+// searchCall reads a call's arguments by the side's captured help; help is nil where none is captured yet.
+func (c *campaign) searchCall(st *State, side contract.Side, r SearchRequest) (searchArgs, framework.Framework, *framework.Help, error) {
+	args := searchArgs{Entry: side.Entry, Base: map[string]any{}, Space: map[string][]any{}, Strategy: r.Strategy}
+	maps.Copy(args.Base, r.BaseFlags)
+	maps.Copy(args.Space, r.Space)
+	fw, err := framework.Of(side.Framework)
+	if err != nil {
+		return args, nil, nil, err
 	}
-	return out
+	help, err := c.help(st, side.Entry)
+	if err == nil && help != nil {
+		args, err = args.spelled(fw, help)
+	}
+	return args, fw, help, err
 }
 
 func strategies() []string {
@@ -81,24 +97,18 @@ func strategies() []string {
 	return out
 }
 
-// checkSearch gathers the facts and asks the rules.
-func (c *campaign) checkSearch(ctx context.Context, st *State, side contract.Side, args searchArgs) error {
-	help, err := c.help(st, side.Entry)
-	if err != nil {
-		return err
+// searchFacts gathers what rules ask about a search.
+func (c *campaign) searchFacts(st *State, fw framework.Framework, help *framework.Help, side contract.Side, args searchArgs) *rules.SearchFacts {
+	f := &rules.SearchFacts{Side: side, Captured: help != nil}
+	for _, j := range st.Jobs {
+		if other, err := decodeArgs[searchArgs](j.JobStarted); err == nil && j.End == nil && j.Tool == "search_deployments" && other.Entry == side.Entry {
+			f.Running = j.Job
+		}
 	}
-	fw, err := framework.Of(side.Framework)
-	if err != nil {
-		return err
-	}
-	f := &rules.Facts{Contract: st.Contract, Search: &rules.SearchFacts{Side: side, Captured: help != nil}}
 	if help != nil {
-		f.Search.Flags = c.flagUses(fw, help, side, args)
+		f.Flags = c.flagUses(fw, help, side, args)
 	}
-	if v := rules.Check(rules.AtSearch, f); v != nil {
-		return c.refuse(ctx, "search_deployments", v)
-	}
-	return nil
+	return f
 }
 
 // flagUses describes every flag of a base command and a space with all its values.
@@ -112,7 +122,8 @@ func (c *campaign) flagUses(fw framework.Framework, help *framework.Help, side c
 	}
 	var out []rules.FlagUse
 	for _, name := range sortedKeys(values) {
-		use := rules.FlagUse{Name: name, Values: values[name], Role: fw.Role(name)}
+		_, varied := args.Space[name]
+		use := rules.FlagUse{Name: name, Values: values[name], Varied: varied, Role: fw.Role(name)}
 		flag, ok := help.Find(name)
 		if use.Known = ok; !ok {
 			use.Nearest = help.Nearest(name, 3)
@@ -324,8 +335,8 @@ func (c *campaign) searchAnswer(a Answer, entry string) (Search, error) {
 	if !ok {
 		return out, nil
 	}
-	for _, s := range st.Contract.Scenarios {
-		out.Best = end.Best[s.Name]
+	if bests := st.bests(entry); len(bests) > 0 {
+		out.Best = bests[0] // of the first scenario; effort has all of them
 	}
 	out.Effort = map[string]any{"launches": end.Launches, "gpu_hours": end.GPUHours, "knobs": end.Knobs, "values_tried": end.Tried, "values_listed": end.Listed, "ended": end.Why, "best": end.Best}
 	if end.Failed != "" {

@@ -73,6 +73,26 @@ func everySide(f *Facts) *Violation {
 	return nil
 }
 
+func bestCandidate(f *Facts) *Violation {
+	for _, c := range f.Blocks.Candidates {
+		if len(c.Best) > 0 && !slices.Contains(c.Best, c.ID) {
+			return &Violation{What: fmt.Sprintf("candidate %q is not what the search of %q found best", c.ID, c.Entry), Field: "candidates", Got: c.ID, Want: c.Best,
+				Fix: "name the best candidate of every side; a weaker one would decide nothing about its framework"}
+		}
+	}
+	return nil
+}
+
+func onePairing(f *Facts) *Violation {
+	for _, c := range f.Blocks.Candidates {
+		if begun, ok := f.Blocks.Finalists[c.Entry]; ok && begun != c.ID {
+			return &Violation{What: fmt.Sprintf("the blocks were begun with %q for %q", begun, c.Entry), Field: "candidates", Got: c.ID, Want: []string{begun},
+				Fix: "go on with the same candidates; another pairing after the first block is a new campaign"}
+		}
+	}
+	return nil
+}
+
 func blocksFirst(f *Facts) *Violation {
 	first := f.Contract.Blocks.Looks[0]
 	if f.Blocks.Measured >= first {

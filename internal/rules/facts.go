@@ -28,7 +28,8 @@ type DecideFacts struct {
 // SearchFacts is a search asked for.
 type SearchFacts struct {
 	Side     contract.Side
-	Captured bool // help captured in this campaign
+	Captured bool   // help captured in this campaign
+	Running  string // job of another search of this side that has not ended, empty = none
 	Flags    []FlagUse
 }
 
@@ -36,6 +37,7 @@ type SearchFacts struct {
 type FlagUse struct {
 	Name    string
 	Values  []any
+	Varied  bool // named in the space: the base's own value is tried beside the listed ones
 	Known   bool // in the captured help
 	Nearest []string
 	Class   framework.FlagClass
@@ -53,6 +55,8 @@ type BlockFacts struct {
 	Candidates []CandidateFact
 	Searched   map[string]bool // entry → its search is finished
 	Measured   int             // interleaved blocks that exist
+	// Finalists is what blocks were begun with, entry → candidate; one whose launch failed is not among them.
+	Finalists map[string]string
 }
 
 // CandidateFact is one named candidate.
@@ -61,6 +65,7 @@ type CandidateFact struct {
 	Entry  string // empty = unknown id
 	Status string // ok, or how it failed
 	Reason string
+	Best   []string // what its side's search found best, any scenario; empty = nothing, or the command is fixed
 }
 
 // VerdictFact is one recorded verdict.

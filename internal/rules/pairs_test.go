@@ -149,7 +149,8 @@ func searchPairs() map[string]pair {
 			"free text that the policy lists": flag(rules.FlagUse{Name: "extra-config", Class: framework.ClassUnlisted, Allowed: true}),
 		}},
 		"fair.pinned-knob": {honest: atSearch, cheats: map[string]func(*rules.Facts){
-			"a searched memory fraction": flag(rules.FlagUse{Name: "mem-fraction-static", Class: framework.ClassPinned, Values: []any{0.8, 0.9}}),
+			"one value beside the default": flag(rules.FlagUse{Name: "mem-fraction-static", Class: framework.ClassPinned, Values: []any{0.9}, Varied: true}),
+			"a searched memory fraction":   flag(rules.FlagUse{Name: "mem-fraction-static", Class: framework.ClassPinned, Values: []any{0.8, 0.9}}),
 		}, honestTwins: map[string]func(*rules.Facts){
 			"one value in the base": flag(rules.FlagUse{Name: "mem-fraction-static", Class: framework.ClassPinned, Values: []any{0.9}}),
 			"a capacity study": func(f *rules.Facts) {
@@ -197,6 +198,21 @@ func blockPairs() map[string]pair {
 			"the target alone":    func(f *rules.Facts) { f.Blocks.Candidates = f.Blocks.Candidates[:1] },
 			"two of one side":     func(f *rules.Facts) { f.Blocks.Candidates = append(f.Blocks.Candidates, f.Blocks.Candidates[0]) },
 			"no candidate at all": func(f *rules.Facts) { f.Blocks.Candidates = nil },
+		}},
+		"flow.one-search": {honest: atSearch, cheats: map[string]func(*rules.Facts){
+			"another space while the first is tried": func(f *rules.Facts) { f.Search.Running = "job-3" },
+		}},
+		"fair.best-candidate": {honest: atBlocks, cheats: map[string]func(*rules.Facts){
+			"a weak competitor": func(f *rules.Facts) { f.Blocks.Candidates[1].Best = []string{"vllm-04"} },
+			"a weak target":     func(f *rules.Facts) { f.Blocks.Candidates[0].Best = []string{"sglang-01", "sglang-02"} },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"best in one of two scenarios": func(f *rules.Facts) { f.Blocks.Candidates[1].Best = []string{"vllm-00", "vllm-01"} },
+		}},
+		"fair.one-pairing": {honest: atBlocks, cheats: map[string]func(*rules.Facts){
+			"another competitor after the first block": func(f *rules.Facts) { f.Blocks.Finalists = map[string]string{"sglang": "sglang-03", "vllm": "vllm-02"} },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"up to the next look":            func(f *rules.Facts) { f.Blocks.Finalists = map[string]string{"sglang": "sglang-03", "vllm": "vllm-01"} },
+			"in place of one that fell over": func(f *rules.Facts) { f.Blocks.Finalists = map[string]string{"sglang": "sglang-03"} },
 		}},
 		"flow.blocks-first": {honest: atBlocks, cheats: map[string]func(*rules.Facts){
 			"one block short":    func(f *rules.Facts) { f.Blocks.Measured = 7 },

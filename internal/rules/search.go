@@ -17,6 +17,16 @@ func helpFirst(f *Facts) *Violation {
 		Next: []fault.Next{{Tool: "list_flags", Why: "captures help, version and commit of " + f.Search.Side.Entry}}}
 }
 
+func oneSearch(f *Facts) *Violation {
+	job := f.Search.Running
+	if job == "" {
+		return nil
+	}
+	return &Violation{What: fmt.Sprintf("%s searches %q already, with other arguments", job, f.Search.Side.Entry), Field: "framework", Got: f.Search.Side.Entry,
+		Fix:  fmt.Sprintf("wait for %s; a side is searched once, so another space is another campaign, or cancel %s first", job, job),
+		Next: []fault.Next{{Tool: "wait_job", Why: "waits for " + job}, {Tool: "cancel_job", Why: "ends " + job + "; its launches stay counted"}}}
+}
+
 func trtBackend(f *Facts) *Violation {
 	if f.Search.Side.Framework != contract.TensorRTLLM {
 		return nil
@@ -80,7 +90,7 @@ func pinnedKnob(f *Facts) *Violation {
 		return nil
 	}
 	for _, u := range f.Search.Flags {
-		if u.Class == framework.ClassPinned && len(u.Values) > 1 {
+		if u.Class == framework.ClassPinned && (u.Varied || len(u.Values) > 1) {
 			return &Violation{What: fmt.Sprintf("--%s is pinned in a fair search", u.Name), Field: u.Name, Got: fmt.Sprint(u.Values...),
 				Fix: "give it one value in base_flags, or open the campaign with capacity_study: true"}
 		}
