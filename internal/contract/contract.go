@@ -181,7 +181,7 @@ func Parse(raw []byte) (*Contract, error) {
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return nil, fmt.Errorf("parse contract: %w", err)
 	}
-	if c.Kind != Kind || c.V > Version {
+	if c.Kind != Kind || c.V < 1 || c.V > Version {
 		return nil, fmt.Errorf("parse contract: kind %q version %d is not %s/%d or older", c.Kind, c.V, Kind, Version)
 	}
 	return &c, nil
