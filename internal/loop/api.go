@@ -82,6 +82,8 @@ type OpenRequest struct {
 	RankBy, Accuracy                  string
 	CapacityStudy, Plan               bool
 	From, Key                         string
+
+	fixed map[string]map[string]any // entry → fixed flags of the campaign that From names
 }
 
 // Opened answers open_campaign.

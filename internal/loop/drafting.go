@@ -77,14 +77,11 @@ func (d *drafting) sides(c *contract.Contract) error {
 
 // incumbent makes the comparison side of a tuning study: a pasted command, else the shipped default.
 func (d *drafting) incumbent(c *contract.Contract) error {
-	flags := map[string]any{}
-	if d.r.Incumbent != "" {
-		parsed, err := parseCommand(d.r.Incumbent, c.Target.Framework)
-		if err != nil {
-			return err
-		}
-		flags = parsed
-	} else {
+	flags, err := d.command(c.Target.Entry+incumbentSuffix, d.r.Incumbent, c.Target.Framework)
+	if err != nil {
+		return err
+	}
+	if len(flags) == 0 {
 		d.assume("incumbent: the shipped default")
 	}
 	c.Against = []contract.Side{{Entry: c.Target.Entry + incumbentSuffix, Framework: c.Target.Framework, Flags: flags, Incumbent: true}}
@@ -135,13 +132,21 @@ func (d *drafting) side(name string) (contract.Side, error) {
 	side := contract.Side{Entry: name, Framework: contract.Framework(d.entry.Engines[name].Type)}
 	study := contract.Study(d.r.Study)
 	if study == contract.StudyAB || study == contract.StudyLook {
-		flags, err := parseCommand(d.r.Commands[name], side.Framework)
+		flags, err := d.command(name, d.r.Commands[name], side.Framework)
 		if err != nil {
 			return side, err
 		}
 		side.Flags = flags
 	}
 	return side, nil
+}
+
+// command gives a side's fixed flags: the pasted command, else what the campaign that this one is copied from had fixed.
+func (d *drafting) command(entry, text string, t contract.Framework) (map[string]any, error) {
+	if flags, ok := d.r.fixed[entry]; ok && strings.TrimSpace(text) == "" {
+		return flags, nil
+	}
+	return parseCommand(text, t)
 }
 
 // parseCommand reads a pasted command line by the adapter's flag classes: knobs stay, contract and host flags are left

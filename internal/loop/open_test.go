@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -122,6 +123,52 @@ func TestFromCopiesAndNamesWhatChanged(t *testing.T) {
 	require.InDelta(t, 0.01, b.Delta, 0)
 	require.Equal(t, a.Scenarios, b.Scenarios)
 	require.Equal(t, first.Campaign, b.From)
+}
+
+func TestFromCopiesFixedCommandsAndGPUs(t *testing.T) {
+	t.Parallel()
+	l := newLoop(t, t.TempDir(), newHost())
+	r := request()
+	r.Study, r.Against, r.GPUs, r.MaxContext = "ab", []string{"vllm"}, []int{1}, 20000
+	r.Commands = map[string]string{"sglang": "python -m sglang.launch_server --model x --tp-size 1"}
+	first, err := l.Open(t.Context(), r)
+	require.NoError(t, err)
+	out, err := l.Open(t.Context(), loop.OpenRequest{From: first.Campaign})
+	require.NoError(t, err)
+	a, err := contract.Parse(first.Contract)
+	require.NoError(t, err)
+	b, err := contract.Parse(out.Contract)
+	require.NoError(t, err)
+	require.NotEmpty(t, a.Target.Flags)
+	require.Equal(t, a.Sides(), b.Sides())
+	require.Equal(t, []int{1}, b.Host.GPUs)
+	require.Equal(t, 20000, b.MaxContext)
+	require.Empty(t, out.Changed)
+}
+
+func TestOneKeyOpensOneCampaignHoweverManyServersAsk(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	r := request()
+	r.Key = "once"
+	ids := make([]string, 4)
+	var wg sync.WaitGroup
+	for i := range ids {
+		l := newLoop(t, home, newHost())
+		wg.Go(func() {
+			if out, err := l.Open(t.Context(), r); err == nil {
+				ids[i] = out.Campaign
+			}
+		})
+	}
+	wg.Wait()
+	require.NotEmpty(t, ids[0])
+	for _, id := range ids {
+		require.Equal(t, ids[0], id)
+	}
+	left, err := os.ReadDir(filepath.Join(home, "runs"))
+	require.NoError(t, err)
+	require.Len(t, left, 1)
 }
 
 func TestOpenRefusesWithAWord(t *testing.T) {

@@ -61,6 +61,16 @@ func (l *Loop) Open(ctx context.Context, r OpenRequest) (Opened, error) {
 
 // freeze gives the campaign its name, writes contract.frozen and the layout of the run directory.
 func (l *Loop) freeze(ctx context.Context, c *contract.Contract, key string, out Opened) (Opened, error) {
+	if key != "" {
+		unlock, err := l.lockKeys(ctx)
+		if err != nil {
+			return Opened{}, err
+		}
+		defer unlock()
+		if found, ok := l.byKey(key); ok {
+			return found, nil
+		}
+	}
 	id, dir, err := l.newRunDir(c)
 	if err != nil {
 		return Opened{}, err
@@ -95,6 +105,19 @@ func (l *Loop) freeze(ctx context.Context, c *contract.Contract, key string, out
 	out.State, out.Campaign, out.Contract, out.Digest, out.RunDir, out.Next = StateDone, id, raw, digest, dir, st.Allowed()
 	out.Evidence = []string{"contract.json@" + digest[:16]}
 	return out, nil
+}
+
+// lockKeys lets one server of the home at a time open a campaign under a key, so that a repeated call cannot open two.
+func (l *Loop) lockKeys(ctx context.Context) (unlock func(), err error) {
+	for {
+		unlock, held, err := chain.TryLock(filepath.Join(l.locks(), "keys.open"))
+		if err != nil || held {
+			return unlock, err
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // opening is a ledger's first entries: the contract, and a candidate for every side whose command is fixed.
@@ -261,6 +284,7 @@ func (l *Loop) inherit(r OpenRequest) (OpenRequest, []string, error) {
 	} else {
 		changed = append(changed, "against: "+strings.Join(r.Against, ", "))
 	}
+	inheritRest(&r, c)
 	if r.Scenarios == nil {
 		r.Scenarios = c.Scenarios
 	} else {
@@ -281,6 +305,46 @@ func (l *Loop) inherit(r OpenRequest) (OpenRequest, []string, error) {
 		r.MaxBlocks = c.Blocks.Max
 	}
 	return r, changed, nil
+}
+
+// inheritRest fills terms that a request seldom names. GPUs and fixed commands belong to the host and study they were
+// given for.
+func inheritRest(r *OpenRequest, c *contract.Contract) {
+	text := func(mine *string, theirs string) {
+		if *mine == "" {
+			*mine = theirs
+		}
+	}
+	text(&r.Speculation, c.Speculation)
+	text(&r.Revision, c.Model.Revision)
+	text(&r.Tokenizer, c.Model.Tokenizer)
+	text(&r.RankBy, c.RankBy)
+	text(&r.Accuracy, c.Accuracy)
+	r.CapacityStudy = r.CapacityStudy || c.CapacityStudy
+	if r.MaxContext == 0 {
+		r.MaxContext = c.MaxContext
+	}
+	if r.Goodput == nil {
+		r.Goodput = c.Goodput
+	}
+	if r.MinAttainment == 0 {
+		r.MinAttainment = c.MinAttainment
+	}
+	if r.MaxGPUHours == 0 {
+		r.MaxGPUHours = c.Budget.MaxGPUHours
+	}
+	if r.Host != c.Host.Name || r.Study != string(c.Study) {
+		return
+	}
+	if r.GPUs == nil {
+		r.GPUs = c.Host.GPUs
+	}
+	r.fixed = map[string]map[string]any{}
+	for _, side := range c.Sides() {
+		if side.Flags != nil {
+			r.fixed[side.Entry] = side.Flags
+		}
+	}
 }
 
 // openWarnings says what a careful person would ask about.
