@@ -92,6 +92,23 @@ func isSimulated(dir string) bool {
 	return false
 }
 
+// missingProgram names the program that asks the engine for its flags, where it is not there.
+func missingProgram(e framework.Engine, o HostOptions) string {
+	fw, err := framework.Of(e.Type)
+	if err != nil {
+		return err.Error()
+	}
+	argv, err := fw.HelpCommand(e, "serve")
+	if err != nil || len(argv) == 0 {
+		return "" // asked for when its flags are captured
+	}
+	name, err := expand(argv[0], o.Home)
+	if err == nil && !isProgram(name) {
+		return "no program " + name
+	}
+	return ""
+}
+
 // engineGap says why an engine cannot be used, as far as files tell; "" where they do not speak against it.
 func engineGap(e framework.Engine, o HostOptions) string {
 	switch {
@@ -103,6 +120,7 @@ func engineGap(e framework.Engine, o HostOptions) string {
 		if !isProgram(filepath.Join(dir, "bin", "python")) && !isProgram(filepath.Join(dir, "bin", "python3")) {
 			return "no interpreter in " + filepath.Join(dir, "bin")
 		}
+		return missingProgram(e, o)
 	case e.Command != "":
 		dir, err := expand(e.Command, o.Home)
 		if err != nil {
@@ -111,6 +129,7 @@ func engineGap(e framework.Engine, o HostOptions) string {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			return "no folder " + dir
 		}
+		return missingProgram(e, o)
 	case e.Image != "":
 		for _, name := range []string{"docker", "podman"} {
 			if _, err := exec.LookPath(name); err == nil {
@@ -121,5 +140,4 @@ func engineGap(e framework.Engine, o HostOptions) string {
 	default:
 		return "the engine names neither venv, image nor command"
 	}
-	return ""
 }

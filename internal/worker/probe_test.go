@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
@@ -44,7 +45,8 @@ func TestProbe(t *testing.T) {
 	require.NoError(t, os.Chmod(filepath.Join(host, "venvs", "v", "bin", "python"), 0o755))
 
 	ask := worker.ProbeRequest{LeaseDir: r.leases, Workdir: r.workdir, Device: "cpu", HFCache: filepath.Join(host, "hf"),
-		Engines: map[string]framework.Engine{"good": {Venv: filepath.Join(host, "venvs", "v")}, "bad": {Venv: filepath.Join(host, "none")}, "empty": {}},
+		Engines: map[string]framework.Engine{"good": {Type: contract.SGLang, Venv: filepath.Join(host, "venvs", "v")}, "half": {Type: contract.VLLM, Venv: filepath.Join(host, "venvs", "v")},
+			"bad": {Type: contract.SGLang, Venv: filepath.Join(host, "none")}, "empty": {Type: contract.SGLang}},
 		Models:  map[string]string{"plain": model, "half": partial, "org/name": "", "org/absent": ""}}
 	f, err := r.client.Probe(t.Context(), ask)
 	require.NoError(t, err)
@@ -57,6 +59,7 @@ func TestProbe(t *testing.T) {
 	require.True(t, f.Simulated)
 	require.Empty(t, f.Engines["good"])
 	require.Contains(t, f.Engines["bad"], "no interpreter in")
+	require.Contains(t, f.Engines["half"], "no program "+filepath.Join(host, "venvs", "v", "bin", "vllm"))
 	require.NotEmpty(t, f.Engines["empty"])
 	require.Empty(t, f.Models["plain"].Gap)
 	require.Equal(t, `{"hidden_size": 8}`, f.Models["plain"].Config)
