@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
@@ -47,7 +47,7 @@ func TestProbe(t *testing.T) {
 	ask := worker.ProbeRequest{LeaseDir: r.leases, Workdir: r.workdir, Device: "cpu", HFCache: filepath.Join(host, "hf"),
 		Engines: map[string]framework.Engine{"good": {Type: contract.SGLang, Venv: filepath.Join(host, "venvs", "v")}, "half": {Type: contract.VLLM, Venv: filepath.Join(host, "venvs", "v")},
 			"bad": {Type: contract.SGLang, Venv: filepath.Join(host, "none")}, "empty": {Type: contract.SGLang}},
-		Models:  map[string]string{"plain": model, "half": partial, "org/name": "", "org/absent": ""}}
+		Models: map[string]string{"plain": model, "half": partial, "org/name": "", "org/absent": ""}}
 	f, err := r.client.Probe(t.Context(), ask)
 	require.NoError(t, err)
 	require.Equal(t, "linux", f.OS)
