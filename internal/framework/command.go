@@ -12,6 +12,9 @@ import (
 // longName is a long option as engines spell them.
 var longName = regexp.MustCompile(`^--[A-Za-z][A-Za-z0-9_.-]*$`)
 
+// shortName is vLLM's one-dash spelling of a flag, or of a key of a JSON flag.
+var shortName = regexp.MustCompile(`^[A-Za-z]+(?:\.[A-Za-z0-9_.-]+)?$`)
+
 // ParseCommand reads a pasted command line into search flags: knobs stay, what the contract and the worker decide is
 // left out, and a forbidden flag is refused. Nothing of it is ever run as it stands.
 func ParseCommand(t contract.Framework, text string) (map[string]any, error) {
@@ -91,18 +94,18 @@ func (t *table) option(words []string, i int) (k string, v any, next int, err er
 		}
 		base, rest, dotted := strings.Cut(short, ".")
 		long, ok := t.short[base]
-		if !ok {
+		if !ok || !shortName.MatchString(short) {
 			return "", nil, 0, fault.New(fault.InvalidInput, "unknown short flag %q in the pasted command", name).At(name, name).Hint("write its long name")
 		}
 		if k = long; dotted {
-			k += "." + rest
+			k += "." + key(rest)
 		}
 	}
 	switch {
 	case given:
 		return k, literal(value), next, nil
 	case next >= len(words) || isOption(words[next]):
-		if rest, ok := strings.CutPrefix(k, "no-"); ok {
+		if rest, ok := strings.CutPrefix(k, "no-"); ok && rest != "" {
 			return rest, false, next, nil
 		}
 		return k, true, next, nil

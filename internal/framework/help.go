@@ -38,6 +38,7 @@ func parseHelp(text string) (Help, error) {
 	}
 	group, cur := "", -1
 	seen := map[string]bool{}
+	var docs [][]string
 	for line := range strings.SplitSeq(plain, "\n") {
 		line = strings.TrimRight(line, " \r\t")
 		if line == "" {
@@ -52,17 +53,18 @@ func parseHelp(text string) (Help, error) {
 			if cur = -1; !ok || seen[key(f.Name)] {
 				continue
 			}
-			f.Group, f.Doc = group, m[2]
+			f.Group = group
 			seen[key(f.Name)] = true
-			h.Flags = append(h.Flags, f)
+			h.Flags, docs = append(h.Flags, f), append(docs, []string{m[2]})
 			cur = len(h.Flags) - 1
 		} else if cur >= 0 && strings.HasPrefix(line, "     ") {
-			h.Flags[cur].Doc = strings.TrimSpace(h.Flags[cur].Doc + " " + strings.TrimSpace(line))
+			docs[cur] = append(docs[cur], strings.TrimSpace(line))
 		} else {
 			cur = -1
 		}
 	}
 	for i := range h.Flags {
+		h.Flags[i].Doc = strings.TrimSpace(strings.Join(docs[i], " "))
 		h.Flags[i].finish()
 	}
 	if len(h.Flags) < minFlags {

@@ -1,18 +1,21 @@
 package framework
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 	"unicode"
 )
 
-// maxErrorLine caps what LastError answers, in bytes.
-const maxErrorLine = 300
+const (
+	maxErrorLine = 300     // bytes of LastError's answer
+	maxErrorScan = 1 << 20 // of a log's end that LastError reads
+)
 
 var (
 	// logPrefix is what loggers put before a message: process and rank, level, time, file.
 	logPrefix = regexp.MustCompile(`^(?:\([^()]*(?:pid|rank)[^()]*\) ?|\[[^\]]*\] ?|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL):? +|[0-9][0-9:/.,-]* |\|+ )+`)
-	exception = regexp.MustCompile(`^(?:[A-Za-z_]\w*\.)*_?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Startup|OutOfMemory)(?::|$)`)
+	exception = regexp.MustCompile(`^(?:Value error, |(?:[A-Za-z_]\w*\.)*_?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Startup|OutOfMemory)(?::|$))`)
 	complaint = regexp.MustCompile(`(?i)(?:^|[^\w=])(?:fatal|critical|error|failed|abort(?:ed)?|panic|terminate called|segmentation fault|killed)(?:[: ]|$)`)
 	harmless  = regexp.MustCompile(`(?i)\b(?:0 errors?|no errors?|errors?[=:] ?0|error_log|log[-_ ]level)\b`)
 	// consequence is an error that only tells of another one.
@@ -23,25 +26,23 @@ var (
 // exception that is not a consequence of another, else the last line that complains. It is empty where no line does. The
 // answer is one line of untrusted text without control characters, at most 300 bytes.
 func LastError(log string) string {
-	var cause, follow, complain string
-	for line := range strings.SplitSeq(log, "\n") {
-		text := bareLine(line)
+	log = log[max(0, len(log)-maxErrorScan):]
+	var follow, complain string
+	for log != "" {
+		from := strings.LastIndexByte(strings.TrimRight(log, "\n"), '\n') + 1
+		text := bareLine(log[from:])
+		log = log[:from]
 		switch {
 		case text == "" || harmless.MatchString(text):
-		case exception.MatchString(text) && consequence.MatchString(text):
-			follow = text
+		case exception.MatchString(text) && !consequence.MatchString(text):
+			return text
 		case exception.MatchString(text):
-			cause = text
-		case complaint.MatchString(text) && !consequence.MatchString(text) && !strings.HasPrefix(text, "File \""):
+			follow = cmp.Or(follow, text)
+		case complain == "" && complaint.MatchString(text) && !consequence.MatchString(text) && !strings.HasPrefix(text, "File \""):
 			complain = text
 		}
 	}
-	for _, text := range []string{cause, complain, follow} {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
+	return cmp.Or(complain, follow)
 }
 
 // bareLine is a log line without colours, control characters, indentation and the logger's prefix, cut to its cap.
