@@ -119,8 +119,8 @@ func TestForgedLedgersAreFoundByComputingAgain(t *testing.T) {
 	t.Parallel()
 	n := 0
 	for name, c := range forgeries() {
-		if n++; raceEnabled && n%4 != 0 {
-			continue // they are of one goroutine: a sample of them is enough there
+		if n++; n%sample != 0 {
+			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -88,7 +88,9 @@ func TestAFlippedBitOfAnyKindOfFileIsFound(t *testing.T) {
 		if d.IsDir() || seen[kind] {
 			return nil
 		}
-		seen[kind] = true
+		if seen[kind] = true; len(seen)%sample != 0 {
+			return nil
+		}
 		raw, err := os.ReadFile(file)
 		require.NoError(t, err)
 		broken := bytes.Clone(raw)
@@ -137,7 +139,7 @@ func TestPlainDamageIsFound(t *testing.T) {
 		}},
 		"a foreign link": {"files", func(t *testing.T, dir string) { require.NoError(t, os.Symlink("/etc", filepath.Join(dir, "etc"))) }},
 	} {
-		if n++; raceEnabled && n%4 != 0 {
+		if n++; n%sample != 0 {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
