@@ -79,8 +79,8 @@ func (c *campaign) plan(st *State, host hosts.HostEntry, launches []worker.Launc
 // simulatedLimits are the client's limits on a simulated host, where client, engines and server share a few busy cores;
 // the audit of every point carries them.
 func simulatedLimits() *bench.Limits {
-	return &bench.Limits{LateSend: 250 * time.Millisecond, LateShare: 1, LateShareMakespan: 1, LoopLag: 250 * time.Millisecond,
-		GCPause: 250 * time.Millisecond, Steal: 1, CPUShare: 1, SettleTolerance: 0.5}
+	return &bench.Limits{LateSend: 5 * time.Second, LateShare: 1, LateShareMakespan: 1, LoopLag: 5 * time.Second,
+		GCPause: 5 * time.Second, Steal: 1, CPUShare: 1, SettleTolerance: 5}
 }
 
 // help reads the captured flags of a side.
