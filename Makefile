@@ -28,18 +28,23 @@ build: ## Build the static binary bin/sotaloop
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -o bin/sotaloop ./cmd/sotaloop
 
 .PHONY: test
-test: fmt-check vet cross lint race ## Everything CI checks: format, vet, cross-compilation, lint, and all tests with the race detector
+test: fmt-check vet cross lint race campaigns ## Everything CI checks: format, vet, cross-compilation, lint, and all tests with the race detector
 
 .PHONY: check
 check: fmt-check vet lint ## The fast part of test: format, vet, lint
 
 .PHONY: race
-race: ## Run all tests with the race detector (architecture, goldens and documentation among them)
-	$(GO) test -race -shuffle=on -timeout=10m ./...
+race: ## Run all tests but whole campaigns with the race detector (architecture, goldens and documentation among them)
+	$(GO) test -race -shuffle=on -timeout=10m $$($(GO) list ./... | grep -v /e2e$$)
+
+# Alone: campaigns measure, and other tests would be foreign load.
+.PHONY: campaigns
+campaigns: ## Play whole campaigns against the built program and a simulated host, with the race detector
+	$(GO) test -race -count=1 -timeout=15m ./e2e
 
 .PHONY: short
-short: ## Run all tests without the race detector
-	$(GO) test ./...
+short: ## Run all tests but whole campaigns, without the race detector
+	$(GO) test -short ./...
 
 .PHONY: vet
 vet: ## Run go vet
@@ -72,7 +77,7 @@ fmt-check:
 
 .PHONY: golden
 golden: ## Rewrite all golden files and generated documentation; read the diff before you commit
-	UPDATE=1 $(GO) test -count=1 ./...
+	UPDATE=1 $(GO) test -short -count=1 ./...
 
 .PHONY: docs
 docs: ## Regenerate docs/RULES.md and the tool table of README.md

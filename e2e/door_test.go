@@ -1,0 +1,81 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// door is a TCP relay in front of an SSH server: shut, nobody reaches the host and every connection is cut.
+type door struct {
+	t        *testing.T
+	addr     string
+	back     string
+	mu       sync.Mutex
+	listener net.Listener
+	conns    map[net.Conn]bool
+	passed   int // connections that were let in
+}
+
+func newDoor(t *testing.T, back string) *door {
+	t.Helper()
+	d := &door{t: t, back: back, conns: map[net.Conn]bool{}, addr: "127.0.0.1:0"}
+	d.open()
+	t.Cleanup(d.shut)
+	return d
+}
+
+func (d *door) port() string     { _, p, _ := net.SplitHostPort(d.addr); return p }
+func (d *door) backPort() string { _, p, _ := net.SplitHostPort(d.back); return p }
+
+// open listens, at the same address as before.
+func (d *door) open() {
+	d.t.Helper()
+	l, err := net.Listen("tcp", d.addr) //nolint:noctx // closed by shut
+	require.NoError(d.t, err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.listener, d.addr = l, l.Addr().String()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go d.relay(c)
+		}
+	}()
+}
+
+func (d *door) relay(front net.Conn) {
+	back, err := net.Dial("tcp", d.back) //nolint:noctx // a loopback address that listens
+	if err != nil {
+		_ = front.Close()
+		return
+	}
+	d.mu.Lock()
+	d.conns[front], d.conns[back], d.passed = true, true, d.passed+1
+	d.mu.Unlock()
+	go func() { _, _ = io.Copy(back, front); _ = back.Close() }()
+	_, _ = io.Copy(front, back)
+	_ = front.Close()
+	d.mu.Lock()
+	delete(d.conns, front)
+	delete(d.conns, back)
+	d.mu.Unlock()
+}
+
+// shut cuts every connection and refuses new ones.
+func (d *door) shut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_ = d.listener.Close()
+	for c := range d.conns {
+		_ = c.Close()
+	}
+}

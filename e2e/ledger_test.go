@@ -1,0 +1,108 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// line is one line of a ledger, read without the product's own reader.
+type line struct {
+	Kind    string         `json:"kind"`
+	Seq     int            `json:"seq"`
+	Payload map[string]any `json:"payload"`
+}
+
+// readLines reads a file of JSON lines.
+func readLines[T any](t *testing.T, path string) []T {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	var out []T
+	in := bufio.NewScanner(f)
+	in.Buffer(nil, 64<<20)
+	for in.Scan() {
+		var v T
+		require.NoError(t, json.Unmarshal(in.Bytes(), &v), "%s: %s", path, in.Text())
+		out = append(out, v)
+	}
+	require.NoError(t, in.Err())
+	return out
+}
+
+// entries are a ledger's payloads by kind.
+type entries map[string][]answer
+
+func readLedger(t *testing.T, runDir string) entries {
+	t.Helper()
+	out := entries{}
+	for i, l := range readLines[line](t, filepath.Join(runDir, "ledger.jsonl")) {
+		require.Equal(t, i+1, l.Seq)
+		out[l.Kind] = append(out[l.Kind], l.Payload)
+	}
+	return out
+}
+
+// count counts a kind's entries by a field.
+func (e entries) count(kind, field string) map[string]int {
+	out := map[string]int{}
+	for _, p := range e[kind] {
+		out[p.text(field)]++
+	}
+	return out
+}
+
+// nothingTwice checks that whatever crashed on the way, every fact is in the ledger once, and was made once: each
+// launch that was planned ran once on the host and ended once, each point has one row, each job and run one end.
+func (e entries) nothingTwice(t *testing.T, w *world) {
+	t.Helper()
+	for kind, field := range map[string]string{
+		"point.measured": "key", "launch.ended": "launch", "run.planned": "run_id", "run.ended": "run_id", "job.started": "spec",
+		"job.ended": "job", "trace.captured": "id", "trace.analyzed": "trace", "candidate.added": "id", "search.ended": "entry", "help.captured": "entry",
+	} {
+		for key, n := range e.count(kind, field) {
+			require.Equal(t, 1, n, "%s %s", kind, key)
+		}
+	}
+	require.Len(t, e["run.ended"], len(e["run.planned"]))
+	require.Len(t, e["job.ended"], len(e["job.started"]))
+	for _, j := range e["job.ended"] {
+		require.Equal(t, "done", j.text("state"), "%s", j)
+	}
+	started := w.launchesOnHost(e)
+	require.Len(t, started, len(e["launch.ended"]))
+	for launch := range e.count("launch.ended", "launch") {
+		require.Equal(t, 1, started[launch], "launches of %s on the host", launch)
+	}
+}
+
+// launchesOnHost counts the engine processes that the host's workers started for a ledger's runs, by launch.
+func (w *world) launchesOnHost(e entries) map[string]int {
+	w.t.Helper()
+	out := map[string]int{}
+	for _, run := range e["run.planned"] {
+		for _, ev := range readLines[answer](w.t, filepath.Join(w.layout.Home, "sotaloop", "runs", run.text("run_id"), "events.jsonl")) {
+			if ev.text("kind") == "launch.started" {
+				out[ev.text("launch")]++
+			}
+		}
+	}
+	return out
+}
+
+// rows counts rows by use and phase.
+func (e entries) rows() map[string]int {
+	out := map[string]int{}
+	for _, p := range e["point.measured"] {
+		row, _ := p["row"].(map[string]any)
+		out[p.text("use")+" "+answer(row).text("phase")]++
+	}
+	return out
+}
