@@ -52,7 +52,7 @@ func pairUp(target, other []*Row, t Terms) pairing {
 // add keeps a pair unless one of its points can neither win nor lose.
 func (p *pairing) add(x pair) {
 	for _, r := range []*Row{x.target, x.other} {
-		if why := untrusted(r); why != "" {
+		if why := r.Void(); why != "" {
 			p.warnings = append(p.warnings, fmt.Sprintf("block %d is void: %s is %s", x.block, place(r), why))
 			return
 		}
@@ -60,8 +60,8 @@ func (p *pairing) add(x pair) {
 	p.pairs = append(p.pairs, x)
 }
 
-// untrusted says why a point can neither win nor lose, empty when it can.
-func untrusted(r *Row) string {
+// Void says why a point can neither win nor lose, empty when it can. A failed launch is not void: it is a result.
+func (r *Row) Void() string {
 	switch {
 	case r.Status == StatusSkipped:
 		return "skipped: " + r.FailureReason
