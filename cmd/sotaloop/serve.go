@@ -57,8 +57,12 @@ func runServe(ctx context.Context, s streams, args []string) error {
 		}
 	}()
 	if *http != "" {
-		fmt.Fprintf(s.Err, "sotaloop: serving MCP on http://%s/mcp\n", *http)
-		return srv.ServeHTTP(ctx, *http)
+		l, err := server.Listen(ctx, *http)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.Err, "sotaloop: serving MCP on http://%s%s\n", l.Addr(), server.Path)
+		return srv.ServeListener(ctx, l)
 	}
 	return srv.ServeStdio(ctx, s.In, s.Out)
 }
