@@ -37,7 +37,8 @@ var knobs = map[contract.Framework]map[string]map[string]any{
 }
 
 func terms() *contract.Contract {
-	return &contract.Contract{Precision: "bfloat16", Quantization: "fp8", KVDtype: "fp8_e4m3", MaxContext: 12288, Seed: 7_000_042}
+	return &contract.Contract{Precision: "bfloat16", Quantization: "fp8", KVDtype: "fp8_e4m3", MaxContext: 12288, Seed: 7_000_042,
+		Model: contract.Model{Tokenizer: "/models/tokenizer"}}
 }
 
 func spec(t *testing.T, name string, of contract.Framework) framework.Spec {
@@ -188,6 +189,21 @@ func TestLaunchRefusesWordsThatReadAsFlags(t *testing.T) {
 			require.Error(t, err, "%s %q", fw.Type(), bad)
 			_, err = fw.Launch(framework.Spec{ModelPath: "/m", ServedName: bad})
 			require.Error(t, err, "%s %q", fw.Type(), bad)
+		}
+	}
+}
+
+func TestLaunchRefusesTermsItCannotKeep(t *testing.T) {
+	t.Parallel()
+	for _, fw := range framework.All {
+		for name, c := range map[string]contract.Contract{
+			"speculation": {Speculation: "eagle3"}, "precision": {Precision: "--config"}, "quantization": {Quantization: "fp8\n--port"},
+			"kv_dtype": {KVDtype: "-x"}, "tokenizer": {Model: contract.Model{Tokenizer: "--middleware"}},
+		} {
+			_, err := fw.Launch(framework.Spec{ModelPath: "/m", ServedName: "m", Contract: &c})
+			f, ok := fault.As(err)
+			require.True(t, ok, "%s %s", fw.Type(), name)
+			require.Equal(t, name, f.Field)
 		}
 	}
 }

@@ -99,9 +99,17 @@ func kindOfValue(v any) string {
 	return KindString
 }
 
-// checkWords refuses a model path or served name that a command line would read as something else.
+// checkWords refuses words of the contract that a command line would read as something else.
 func checkWords(s Spec) error {
-	for field, v := range map[string]string{"model_path": s.ModelPath, "served_model": s.ServedName} {
+	given := map[string]string{"model_path": s.ModelPath, "served_model": s.ServedName}
+	if c := s.Contract; c != nil {
+		given["precision"], given["quantization"], given["kv_dtype"], given["tokenizer"] = c.Precision, c.Quantization, c.KVDtype, c.Model.Tokenizer
+		if c.Speculation != "" { // a side that left it out in silence would not be what the contract says
+			return fault.New(fault.InvalidInput, "no framework is launched with speculation %q yet", c.Speculation).At("speculation", c.Speculation).
+				Hint("open the campaign without speculation")
+		}
+	}
+	for field, v := range given {
 		if strings.HasPrefix(v, "-") || strings.ContainsFunc(v, unicode.IsControl) || !utf8.ValidString(v) {
 			return fault.New(fault.InvalidInput, "%s %q begins with a dash or holds a control character", field, v).At(field, v)
 		}

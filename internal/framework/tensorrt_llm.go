@@ -36,6 +36,9 @@ func (tensorRTLLM) Role(name string) string { return tensorRTFlags.role(name) }
 
 func (tensorRTLLM) Launch(s Spec) (Launch, error) {
 	argv := []string{exe(s.Engine, "trtllm-serve"), "serve", s.ModelPath, "--backend", "pytorch", "--host", "127.0.0.1", "--port", PortPlaceholder}
+	if c := s.Contract; c != nil {
+		argv = set(argv, "--tokenizer", c.Model.Tokenizer)
+	}
 	if c := s.Contract; c != nil && c.MaxContext > 0 {
 		argv = append(argv, "--max_seq_len", strconv.Itoa(c.MaxContext))
 	}

@@ -37,6 +37,7 @@ func (tokenSpeed) Role(name string) string { return tokenSpeedFlags.role(name) }
 func (tokenSpeed) Launch(s Spec) (Launch, error) {
 	argv := []string{exe(s.Engine, "tokenspeed"), "serve", s.ModelPath, "--served-model-name", s.ServedName, "--host", "127.0.0.1", "--port", PortPlaceholder}
 	if c := s.Contract; c != nil {
+		argv = set(argv, "--tokenizer", c.Model.Tokenizer)
 		argv = set(argv, "--dtype", c.Precision)
 		argv = set(argv, "--quantization", c.Quantization)
 		argv = set(argv, "--kv-cache-dtype", c.KVDtype)

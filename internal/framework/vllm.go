@@ -34,6 +34,7 @@ func (vllm) Role(name string) string { return vllmFlags.role(name) }
 func (vllm) Launch(s Spec) (Launch, error) {
 	argv := []string{exe(s.Engine, "vllm"), "serve", s.ModelPath, "--served-model-name", s.ServedName, "--host", "127.0.0.1", "--port", PortPlaceholder}
 	if c := s.Contract; c != nil {
+		argv = set(argv, "--tokenizer", c.Model.Tokenizer)
 		argv = set(argv, "--dtype", c.Precision)
 		argv = set(argv, "--quantization", c.Quantization)
 		argv = set(argv, "--kv-cache-dtype", c.KVDtype)
