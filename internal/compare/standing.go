@@ -116,7 +116,7 @@ func summarise(group []*Row, t RankTerms) Standing {
 		if t.Campaign || t.SLA != nil {
 			limits = t.SLA
 		}
-		if why := untrusted(r); why != "" && r.Status != StatusSkipped {
+		if why := r.Void(); why != "" && r.Status != StatusSkipped {
 			tally.Failed++
 			tally.Why = append(tally.Why, why)
 			continue
