@@ -26,7 +26,7 @@ func runVerify(ctx context.Context, s streams, args []string) error {
 	if err != nil || len(paths) != 1 {
 		return fault.New(fault.InvalidInput, "verify takes one run directory").Hint(verifyUsage)
 	}
-	opt := verify.Options{}
+	opt := verify.Options{Version: version}
 	if *require != "" {
 		opt.Require = strings.Split(*require, ",")
 	}

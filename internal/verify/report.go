@@ -79,6 +79,10 @@ func (v *verifier) report() (string, error) {
 	lines, hidden := 0, 0
 	for _, name := range []string{reportFile, manifestFile} {
 		n, h, err := sameText(redact.New(nil).Bytes(again[name]), files[name])
+		if err != nil && in.Version != v.opt.Version {
+			v.res.note("%s was written by sotaloop %s and is worded otherwise by %s, from its line %d on", name, in.Version, v.opt.Version, n+1)
+			return "compared by digest only, verdict " + rec.Verdict, nil
+		}
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}

@@ -26,6 +26,9 @@ import (
 type Options struct {
 	// Approvers is an allowed_signers file; nil leaves signatures unchecked. A directory's own keys are never trusted.
 	Approvers []byte
+	// Version is this release. A report that another release wrote may be worded otherwise than this one renders it: that
+	// is noted, and its figures rest on the rows and verdicts that are computed again all the same.
+	Version string
 	// Require names what must hold beyond consistency, of Requirements.
 	Require []string
 }

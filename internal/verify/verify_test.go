@@ -170,3 +170,13 @@ func TestWhatIsNoDamageIsNoted(t *testing.T) {
 	require.Len(t, res.Notes, 3)
 	require.Contains(t, res.Notes[0], "18 bytes behind the ledger's last line")
 }
+
+func TestAnotherReleasesWordsAreNoDifference(t *testing.T) {
+	t.Parallel()
+	dir, _ := campaign(t)
+	forge(t, dir, replaced(t, dir, "final_report.md", func(raw []byte) []byte { return bytes.Replace(raw, []byte("## Setup"), []byte("## The setup"), 1) }))
+	require.Equal(t, "report", check(t, dir, verify.Options{Version: release}).First.Check)
+	res := check(t, dir, verify.Options{Version: "9.0.0"})
+	require.Nil(t, res.First)
+	require.Contains(t, res.Notes[0], "written by sotaloop 0.1.0-test and is worded otherwise by 9.0.0")
+}
