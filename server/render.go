@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -21,6 +23,25 @@ func success(raw json.RawMessage) *mcp.CallToolResult {
 // failure carries a fault as text only.
 func (s *Server) failure(f *fault.Error) *mcp.CallToolResult {
 	return &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent(string(s.faultJSON(f)))}, IsError: true}
+}
+
+// wayOn gives a refusal of the caller's input a hint and a next call where it has none: no refusal is a dead end.
+func wayOn(name string, f *fault.Error) *fault.Error {
+	if f.Code != fault.InvalidInput && f.Code != fault.NotFound {
+		return f
+	}
+	out := *f
+	if len(out.Hints) == 0 && len(out.Want) > 0 {
+		out.Hints = []string{"give one of the values listed in want"}
+	}
+	if len(out.Next) == 0 {
+		why := "the same call, corrected"
+		if out.Field != "" {
+			why = fmt.Sprintf("the same call with %q corrected", out.Field)
+		}
+		out.Next = []fault.Next{{Tool: name, Why: why}}
+	}
+	return &out
 }
 
 // faultView is a fault as a client reads it.
@@ -107,8 +128,22 @@ func withoutNulls(raw json.RawMessage) (json.RawMessage, error) {
 	return fmt.Appendf(nil, "{%s}", b.Bytes()), nil
 }
 
-// withLists gives a copy of v in which every nil slice and map is an empty one, however deep. What v points to is
-// shared with the domain and stays as it is.
+// clean makes control and bidirectional characters visible as U+FFFD: what hosts and callers wrote cannot move a
+// terminal's cursor or turn a line around. Lines, tabs and carriage returns stay, since a diff is made of them.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return r
+		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// withLists gives a copy of v in which every nil slice and map is an empty one and every text is clean, however deep.
+// What v points to is shared with the domain and stays as it is.
 func withLists(v reflect.Value) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
 	out.Set(v)
@@ -120,6 +155,8 @@ func withLists(v reflect.Value) reflect.Value {
 		return out // it says itself how it looks
 	}
 	switch v.Kind() {
+	case reflect.String:
+		out.SetString(clean(v.String()))
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
@@ -137,7 +174,7 @@ func withLists(v reflect.Value) reflect.Value {
 	case reflect.Map:
 		out.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
 		for key, value := range v.Seq2() {
-			out.SetMapIndex(key, withLists(value))
+			out.SetMapIndex(withLists(key), withLists(value))
 		}
 	case reflect.Pointer:
 		if !v.IsNil() {

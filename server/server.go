@@ -140,7 +140,7 @@ func (s *Server) toolHandler(t tools.Tool) mcpgo.ToolHandlerFunc {
 		})
 		settle()
 		if f != nil {
-			return s.failure(f), nil
+			return s.failure(wayOn(t.Name, f)), nil
 		}
 		return success(out), nil
 	}

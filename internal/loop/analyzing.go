@@ -317,7 +317,7 @@ func diffRows(rows []trace.DiffRow, stage string) []map[string]any {
 	for _, d := range rows {
 		if stage == "" || d.Stage == stage {
 			out = append(out, map[string]any{"stage": d.Stage, "kernel": short(d.Family, 90), "category": d.Category, "kind": d.Kind, "before_us": round(d.BeforeUS), "after_us": round(d.AfterUS),
-				"delta_us": round(d.DeltaUS), "interval": d.Interval, "per_step": d.PerStep, "worth": round(d.Worth), "note": d.Note})
+				"delta_us": round(d.DeltaUS), "interval": roundedPair(d.Interval), "per_step": d.PerStep, "worth": round(d.Worth), "note": d.Note})
 		}
 	}
 	return out

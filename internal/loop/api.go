@@ -106,6 +106,7 @@ type CampaignView struct {
 	Round     int              `json:"round,omitempty"`
 	Verdict   string           `json:"verdict,omitempty"`
 	Digest    string           `json:"contract_digest,omitempty"`
+	Summary   map[string]any   `json:"summary"` // terms, each side's best and verdicts; empty beside a section
 	Allowed   []fault.Next     `json:"allowed"`
 	Blocked   []Blocked        `json:"blocked"`
 	Jobs      []JobView        `json:"jobs"`

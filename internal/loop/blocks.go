@@ -70,6 +70,7 @@ func (s *State) blockFacts(scenarios []string, blocks int, candidates []string) 
 		if cand, ok := s.Candidate(id); ok {
 			fact.Entry = cand.Entry
 			fact.Status, fact.Reason = s.candidateStatus(id)
+			fact.Reason = hostText(fact.Reason, 200)
 			fact.Best = s.bests(cand.Entry)
 			if side, ok := s.Contract.Side(cand.Entry); ok && side.Flags != nil && fact.Status == "" {
 				fact.Status = "ok" // a fixed command is measured as given
@@ -180,7 +181,7 @@ func rowLines(st *State, rows []compare.Row, scenarios []string) []map[string]an
 			}
 		}
 		if r.FailureReason != "" {
-			line["reason"] = short(r.FailureReason, 160)
+			line["reason"] = hostText(r.FailureReason, 160)
 		}
 		if st.Contract.Host.Simulated {
 			line["simulated"] = true
@@ -203,7 +204,7 @@ func rowWarnings(rows []compare.Row) []string {
 	count := map[string]int{}
 	for _, r := range rows {
 		if r.Status != compare.StatusOK {
-			count[fmt.Sprintf("launch of %s failed: %s", r.CandidateID, short(r.FailureReason, 100))]++
+			count[fmt.Sprintf("launch of %s failed: %s", r.CandidateID, hostText(r.FailureReason, 100))]++
 		}
 		if a := r.Audit; a != nil {
 			if a.ClientLimited {

@@ -43,7 +43,7 @@ func (l *Loop) Compare(ctx context.Context, campaignID, scenario string) (Compar
 	}
 	for _, v := range taken.Result.Verdicts {
 		if scenario == "" || v.Scenario == scenario {
-			out.Verdicts = append(out.Verdicts, asMap(v))
+			out.Verdicts = append(out.Verdicts, verdictLine(v))
 		}
 	}
 	for _, r := range taken.Result.Refused {
@@ -148,7 +148,7 @@ func rowsDigest(rows []compare.Row) string {
 func winnerLines(st *State) []map[string]any {
 	out := []map[string]any{}
 	for _, w := range compare.Winners(compare.Rank(st.Rows(compare.PhaseBlock, useMain), st.RankTerms())) {
-		out = append(out, asMap(w))
+		out = append(out, rounded(asMap(w)))
 	}
 	return out
 }
@@ -168,7 +168,7 @@ func failedLines(st *State) []map[string]any {
 			continue
 		}
 		out = append(out, map[string]any{"framework": r.Framework, "candidate": r.CandidateID, "scenario": r.Workload.Scenario, "phase": r.Phase,
-			"status": r.Status, "sla_passed": r.SLA.Passed, "reason": short(r.FailureReason, 160)})
+			"status": r.Status, "sla_passed": r.SLA.Passed, "reason": hostText(r.FailureReason, 160)})
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -46,6 +47,13 @@ func (l *Loop) ListFlags(ctx context.Context, r FlagsRequest) (Flags, error) {
 	j, err := c.ensureJob(ctx, "list_flags", flagsArgs{Entry: side.Entry, Command: r.Command})
 	if err != nil {
 		return Flags{}, err
+	}
+	if j.End == nil { // a warm engine answers within a second or two
+		l.jobs.Wait(ctx, c.key(j.Job), shortWait, 0)
+		if st, err = c.state(); err != nil {
+			return Flags{}, err
+		}
+		j = st.Job(j.Job)
 	}
 	answer, err := c.jobAnswer(j)
 	if err != nil || answer.State == StateRunning {
@@ -99,10 +107,13 @@ func flagLine(fw framework.Framework, f framework.Flag) map[string]any {
 		line["choices"] = f.Choices
 	}
 	if f.Default != "" {
-		line["default"] = short(f.Default, 60)
+		line["default"] = f.Default
+		if len(f.Default) > 40 || strings.ContainsFunc(f.Default, unicode.IsSpace) {
+			line["default"] = hostText(f.Default, 60)
+		}
 	}
 	if f.Doc != "" {
-		line["doc"] = short(f.Doc, 120)
+		line["doc"] = hostText(f.Doc, 120)
 	}
 	if f.Deprecated {
 		line["deprecated"] = true

@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"fmt"
+
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -165,7 +167,27 @@ func (s *State) Allowed() []fault.Next {
 	case PhaseRevalidated:
 		return []fault.Next{{Tool: "write_report", Why: "report, predicted against measured"}, {Tool: "capture_profile", Why: "another round, where a gap is left"}}
 	}
-	return []fault.Next{{Tool: "get_campaign", Why: "read what was found"}}
+	return s.nextReported()
+}
+
+// allowedNow is Allowed with the jobs that run before it.
+func (s *State) allowedNow() []fault.Next {
+	var running []fault.Next
+	for _, j := range s.Jobs {
+		if j.End == nil {
+			running = append(running, fault.Next{Tool: "wait_job", Why: fmt.Sprintf("%s (%s) goes on", j.Job, j.Tool)})
+		}
+	}
+	return append(running, s.Allowed()...)
+}
+
+// nextReported is what may follow a report: another round where the target is still behind, or other terms.
+func (s *State) nextReported() []fault.Next {
+	next := []fault.Next{{Tool: "get_campaign", Why: "sections verdicts, rows and traces have the figures; the report has them all"}}
+	if s.Verdict() == "loss" {
+		next = append(next, fault.Next{Tool: "capture_profile", Why: "another round: the target is still behind"})
+	}
+	return append(next, fault.Next{Tool: "open_campaign", Why: "from: this campaign, for other terms"})
 }
 
 func (s *State) nextFlags() []fault.Next {
@@ -181,7 +203,7 @@ func (s *State) nextFlags() []fault.Next {
 func (s *State) nextSearch() []fault.Next {
 	var next []fault.Next
 	for _, side := range s.Contract.Sides() {
-		if _, ok := s.Searches[side.Entry]; !ok && side.Flags == nil {
+		if _, ok := s.Searches[side.Entry]; !ok && side.Flags == nil && s.searching(side.Entry) == "" {
 			next = append(next, fault.Next{Tool: "search_deployments", Why: "find the best deployment of " + side.Entry})
 		}
 	}

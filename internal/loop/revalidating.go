@@ -64,7 +64,7 @@ func (l *Loop) Revalidate(ctx context.Context, campaignID, proposal string, bloc
 	if err != nil {
 		return Revalidation{}, err
 	}
-	out := Revalidation{Answer: answer, Predicted: p.Predicted, Interval: []float64{}, Verdicts: []map[string]any{}}
+	out := Revalidation{Answer: answer, Predicted: round(p.Predicted), Interval: []float64{}, Verdicts: []map[string]any{}}
 	if answer.State == StateRunning {
 		return out, nil
 	}
@@ -72,10 +72,17 @@ func (l *Loop) Revalidate(ctx context.Context, campaignID, proposal string, bloc
 		return out, err
 	}
 	r := st.Proposal(proposal).Reval
-	out.Measured, out.Interval, out.Verdict, out.OutputsEqual, out.Tests = r.Measured, append([]float64{}, r.Interval...), r.Verdict, r.Outputs, r.Tests
+	out.Verdict, out.OutputsEqual, out.Tests = r.Verdict, r.Outputs, r.Tests
+	if r.Measured != nil {
+		measured := round(*r.Measured)
+		out.Measured = &measured
+	}
+	for _, end := range r.Interval {
+		out.Interval = append(out.Interval, round(end))
+	}
 	for _, t := range r.Results {
 		for _, v := range t.Result.Verdicts {
-			line := asMap(v)
+			line := verdictLine(v)
 			line["family"] = t.Family
 			out.Verdicts = append(out.Verdicts, line)
 		}

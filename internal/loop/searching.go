@@ -99,16 +99,21 @@ func strategies() []string {
 
 // searchFacts gathers what rules ask about a search.
 func (c *campaign) searchFacts(st *State, fw framework.Framework, help *framework.Help, side contract.Side, args searchArgs) *rules.SearchFacts {
-	f := &rules.SearchFacts{Side: side, Captured: help != nil}
-	for _, j := range st.Jobs {
-		if other, err := decodeArgs[searchArgs](j.JobStarted); err == nil && j.End == nil && j.Tool == "search_deployments" && other.Entry == side.Entry {
-			f.Running = j.Job
-		}
-	}
+	f := &rules.SearchFacts{Side: side, Captured: help != nil, Running: st.searching(side.Entry)}
 	if help != nil {
 		f.Flags = c.flagUses(fw, help, side, args)
 	}
 	return f
+}
+
+// searching is the job of a side's search that has not ended, "" where none runs.
+func (s *State) searching(entry string) string {
+	for _, j := range s.Jobs {
+		if args, err := decodeArgs[searchArgs](j.JobStarted); err == nil && j.End == nil && j.Tool == "search_deployments" && args.Entry == entry {
+			return j.Job
+		}
+	}
+	return ""
 }
 
 // flagUses describes every flag of a base command and a space with all its values.
@@ -338,9 +343,9 @@ func (c *campaign) searchAnswer(a Answer, entry string) (Search, error) {
 	if bests := st.bests(entry); len(bests) > 0 {
 		out.Best = bests[0] // of the first scenario; effort has all of them
 	}
-	out.Effort = map[string]any{"launches": end.Launches, "gpu_hours": end.GPUHours, "knobs": end.Knobs, "values_tried": end.Tried, "values_listed": end.Listed, "ended": end.Why, "best": end.Best}
+	out.Effort = map[string]any{"launches": end.Launches, "gpu_hours": round(end.GPUHours), "knobs": end.Knobs, "values_tried": end.Tried, "values_listed": end.Listed, "ended": end.Why, "best": end.Best}
 	if end.Failed != "" {
-		return out, fault.New(fault.FrameworkFailed, "%s does not serve this model here: %s", entry, end.Failed).
+		return out, fault.New(fault.FrameworkFailed, "%s does not serve this model here: %s", entry, hostText(end.Failed, 300)).
 			Hint("the failure is recorded and counts as an exhausted search; write_report says so, or open a campaign without this side").
 			Then("write_report", "reports what was found")
 	}
@@ -359,7 +364,7 @@ func candidateLine(st *State, cand CandidateAdded) map[string]any {
 	}
 	line["status"] = status
 	if reason != "" {
-		line["reason"] = short(reason, 200)
+		line["reason"] = hostText(reason, 200)
 	}
 	for _, r := range searchRows(st, cand.ID) {
 		if v, ok := r.Metrics.Get(primaryOf(st.Contract, r.Workload.Scenario)); ok {

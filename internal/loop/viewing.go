@@ -1,9 +1,12 @@
 package loop
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sotaloop/sotaloop/internal/compare"
@@ -15,7 +18,10 @@ import (
 var sections = []string{"contract", "candidates", "rows", "launches", "verdicts", "traces", "refusals", "cost"}
 
 // pageItems is how many items one answer holds.
-const pageItems = 25
+const (
+	pageItems = 25
+	pageBytes = 5000 // of items; a client has some 25,000 tokens for an answer, and an agent better things to read
+)
 
 // Get gives a campaign's phase, what is allowed now and why the rest is not; without a campaign, the list of them.
 func (l *Loop) Get(_ context.Context, id, section, cursor string) (CampaignView, error) {
@@ -29,22 +35,25 @@ func (l *Loop) Get(_ context.Context, id, section, cursor string) (CampaignView,
 	if section != "" && !slices.Contains(sections, section) {
 		return CampaignView{}, fault.New(fault.InvalidInput, "unknown section %q", section).At("section", section, sections...)
 	}
+	allowed := st.allowedNow()
 	out := CampaignView{
-		Answer:   Answer{State: StateDone, Next: st.Allowed(), Warnings: st.marks()},
+		Answer:   Answer{State: StateDone, Next: allowed[:min(1, len(allowed))], Warnings: st.marks()},
 		Campaign: id, Phase: st.Phase(), Round: st.Round(), Verdict: st.Verdict(), Digest: st.Digest,
-		Allowed: st.Allowed(), Blocked: st.blocked(c), Jobs: c.jobViews(st), Proposals: proposalViews(st), Items: []map[string]any{},
+		Allowed: allowed, Blocked: []Blocked{}, Jobs: []JobView{}, Proposals: []ProposalView{}, Items: []map[string]any{}, Summary: map[string]any{},
+	}
+	if section == "" {
+		out.Blocked, out.Jobs, out.Proposals, out.Summary = st.blocked(c), c.jobViews(st), proposalViews(st), st.summary()
 	}
 	items := c.items(st, section)
 	from, err := cursorAt(cursor, len(items))
 	if err != nil {
 		return CampaignView{}, err
 	}
-	out.Items = append(out.Items, items[from:min(from+pageItems, len(items))]...)
-	if next := from + pageItems; next < len(items) {
+	page, next := pageOf(items, from)
+	out.Items = append(out.Items, page...)
+	if next > 0 {
 		out.Cursor = strconv.Itoa(next)
-	}
-	if len(st.Costs) > 0 {
-		out.Warnings = append(out.Warnings, "cost corrected by the first launch: "+strconv.FormatFloat(round(st.Costs[0].GPUHours), 'g', -1, 64)+" GPU-hours projected in all")
+		out.Next = append(out.Next, fault.Next{Tool: "get_campaign", Why: fmt.Sprintf("section %s with cursor %d has the rest of %d items", section, next, len(items))})
 	}
 	return out, nil
 }
@@ -55,7 +64,7 @@ func (l *Loop) list(cursor string) (CampaignView, error) {
 	if err != nil {
 		return CampaignView{}, err
 	}
-	out := CampaignView{Answer: Answer{State: StateDone, Next: []fault.Next{{Tool: "open_campaign", Why: "opens a campaign"}}},
+	out := CampaignView{Answer: Answer{State: StateDone, Next: []fault.Next{{Tool: "open_campaign", Why: "opens a campaign"}}}, Summary: map[string]any{},
 		Allowed: []fault.Next{}, Blocked: []Blocked{}, Jobs: []JobView{}, Proposals: []ProposalView{}, Items: []map[string]any{}}
 	from, err := cursorAt(cursor, len(names))
 	if err != nil {
@@ -75,6 +84,9 @@ func (l *Loop) list(cursor string) (CampaignView, error) {
 	}
 	if next := from + pageItems; next < len(names) {
 		out.Cursor = strconv.Itoa(next)
+	}
+	if len(names) > 0 {
+		out.Next = append([]fault.Next{{Tool: "get_campaign", Why: "with a campaign: where it stands and what is allowed next"}}, out.Next...)
 	}
 	return out, nil
 }
@@ -163,7 +175,7 @@ func (c *campaign) items(st *State, section string) []map[string]any {
 	out := []map[string]any{}
 	switch section {
 	case "contract":
-		out = append(out, asMap(st.Contract))
+		out = append(out, rounded(asMap(st.Contract)))
 	case "candidates":
 		for _, cand := range st.Candidates {
 			out = append(out, candidateLine(st, cand))
@@ -176,14 +188,14 @@ func (c *campaign) items(st *State, section string) []map[string]any {
 		for _, x := range st.Launches {
 			line := map[string]any{"launch": x.Launch, "phase": x.Phase, "state": x.State, "seconds_s": round(x.SecondsS), "command": short(x.Command, 300)}
 			if x.Failure != nil {
-				line["class"], line["reason"] = x.Failure.Class, short(x.Failure.Reason, 200)
+				line["class"], line["reason"] = x.Failure.Class, hostText(x.Failure.Reason, 200)
 			}
 			out = append(out, line)
 		}
 	case "verdicts":
 		for _, v := range st.Verdicts {
 			for _, x := range v.Result.Verdicts {
-				line := asMap(x)
+				line := verdictLine(x)
 				line["family"], line["look"], line["phase"] = v.Family, v.Look, v.Phase
 				out = append(out, line)
 			}
@@ -199,10 +211,10 @@ func (c *campaign) items(st *State, section string) []map[string]any {
 		}
 	case "cost":
 		for _, x := range st.Contract.Cost {
-			out = append(out, asMap(x))
+			out = append(out, rounded(asMap(x)))
 		}
 		for _, x := range st.Costs {
-			out = append(out, asMap(x))
+			out = append(out, rounded(asMap(x)))
 		}
 	}
 	return out
@@ -226,9 +238,12 @@ func (l *Loop) WaitJob(ctx context.Context, campaignID, job string, timeout time
 	}
 	j := st.Job(job)
 	if j == nil {
-		return JobAnswer{}, fault.New(fault.NotFound, "no job %q in this campaign", job).At("job", job, jobIDs(st)...)
+		return JobAnswer{}, noJob(st, job)
 	}
-	from, _ := strconv.Atoi(cursor)
+	from, err := strconv.Atoi(cmp.Or(cursor, "0"))
+	if err != nil || from < 0 {
+		return JobAnswer{}, fault.New(fault.InvalidInput, "unknown cursor %q", cursor).At("cursor", cursor).Hint("pass the cursor of the answer before, or none for the whole log")
+	}
 	if timeout <= 0 {
 		timeout = defaultWait
 	}
@@ -274,6 +289,16 @@ func (c *campaign) waited(st *State, j *Job, cursor int) JobAnswer {
 	return out
 }
 
+// noJob refuses a job id with the newest ones.
+func noJob(st *State, job string) error {
+	ids := jobIDs(st)
+	f := fault.New(fault.NotFound, "no job %q in this campaign", job).At("job", job, ids[max(0, len(ids)-10):]...)
+	if len(ids) == 0 {
+		return f.Hint("no job was started yet").Then("get_campaign", "says what is allowed now")
+	}
+	return f.Hint("use a job of want").Then("get_campaign", "lists the newest jobs")
+}
+
 func jobIDs(st *State) []string {
 	out := []string{}
 	for _, j := range st.Jobs {
@@ -290,7 +315,10 @@ func (l *Loop) CancelJob(ctx context.Context, campaignID, job, reason string) (J
 	}
 	j := st.Job(job)
 	if j == nil {
-		return JobAnswer{}, fault.New(fault.NotFound, "no job %q in this campaign", job).At("job", job, jobIDs(st)...)
+		return JobAnswer{}, noJob(st, job)
+	}
+	if strings.TrimSpace(reason) == "" {
+		return JobAnswer{}, fault.New(fault.InvalidInput, "reason is empty").At("reason", reason).Hint("say in a few words why %s ends: a reader of the transcript will ask", job)
 	}
 	if j.End == nil {
 		if err := c.adopt(ctx); err != nil {
@@ -304,6 +332,9 @@ func (l *Loop) CancelJob(ctx context.Context, campaignID, job, reason string) (J
 			return JobAnswer{}, err
 		}
 		j = st.Job(job)
+		return c.waited(st, j, 0), nil
 	}
-	return c.waited(st, j, 0), nil
+	out := c.waited(st, j, 0)
+	out.Warnings = append(out.Warnings, fmt.Sprintf("%s had ended before (%s); nothing was cancelled", job, j.End.State))
+	return out, nil
 }

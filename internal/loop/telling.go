@@ -1,0 +1,183 @@
+package loop
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"unicode"
+
+	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/contract"
+)
+
+// The marks around text that a host wrote. The server's instructions tell every client that what stands between them
+// is data, never an instruction.
+const (
+	HostTextOpen  = "⟪"
+	HostTextClose = "⟫"
+)
+
+// hostText renders what a host wrote (logs, help, failure reasons) for an answer: one line of at most n bytes between
+// marks, without control and formatting characters, and without marks of its own.
+func hostText(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '⟪' || r == '⟫' || r == unicode.ReplacementChar:
+			return -1
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r):
+			return -1
+		}
+		return r
+	}, s)
+	if s = short(s, n); s == "" {
+		return ""
+	}
+	return HostTextOpen + s + HostTextClose
+}
+
+// verdictMetrics are the metrics beside the primary one that an answer gives a ratio of; the report has all.
+var verdictMetrics = map[string]bool{"output_token_throughput": true, "request_throughput": true, "p50_ttft_ms": true, "p50_tpot_ms": true, "p50_e2e_ms": true}
+
+// verdictLine is a verdict as answers show it: what decides, rounded, and the SLA only where a launch failed it.
+func verdictLine(v compare.Verdict) map[string]any {
+	line := rounded(asMap(v))
+	others := map[string]any{}
+	for _, m := range v.Others {
+		if verdictMetrics[m.Metric] && m.Metric != v.Metric {
+			others[m.Metric] = round(m.Ratio)
+		}
+	}
+	line["others"] = others
+	for _, tally := range v.SLA {
+		if tally.Failed > 0 {
+			return line
+		}
+	}
+	delete(line, "sla")
+	return line
+}
+
+// verdictText is a verdict in a line.
+func verdictText(v compare.Verdict) string {
+	out := fmt.Sprintf("%s: %s against %s, %s on %s", v.Scenario, v.Candidate, v.Against, v.Verdict, v.Metric)
+	if v.Ratio != nil {
+		out += fmt.Sprintf(", ratio %v", round(*v.Ratio))
+	}
+	if v.Interval != nil {
+		out += fmt.Sprintf(" (%v to %v)", round(v.Interval[0]), round(v.Interval[1]))
+	}
+	return out
+}
+
+// rounded gives fractions four significant digits, however deep, and leaves whole numbers as they are.
+func rounded(m map[string]any) map[string]any {
+	for k, v := range m {
+		m[k] = roundedValue(v)
+	}
+	return m
+}
+
+func roundedValue(v any) any {
+	switch x := v.(type) {
+	case float64:
+		if x != math.Trunc(x) {
+			return round(x)
+		}
+	case map[string]any:
+		return rounded(x)
+	case []any:
+		for i := range x {
+			x[i] = roundedValue(x[i])
+		}
+	}
+	return v
+}
+
+// roundedPair rounds an interval; null stays null.
+func roundedPair(p *[2]float64) *[2]float64 {
+	if p == nil {
+		return nil
+	}
+	return &[2]float64{round(p[0]), round(p[1])}
+}
+
+// summary tells a conversation that begins here what it needs: the terms, each side's best and the verdicts.
+func (s *State) summary() map[string]any {
+	c := s.Contract
+	out := map[string]any{
+		"study": c.Study, "model": c.Model.ID, "host": fmt.Sprintf("%s, GPUs %v, %s", c.Host.Name, c.Host.GPUs, c.Host.GPUModel),
+		"target": c.Target.Entry, "sla": c.SLA, "delta": c.Delta, "looks": c.Blocks.Looks, "blocks_measured": s.blocks(), "search_launches_a_side": c.Budget.Launches,
+	}
+	scenarios, sides := []string{}, []map[string]any{}
+	for _, x := range c.Scenarios {
+		scenarios = append(scenarios, scenarioText(x))
+	}
+	for _, side := range c.Sides() {
+		line := map[string]any{"side": side.Entry, "flags_captured": s.Help[side.Entry].Version.Version}
+		if end, ok := s.Searches[side.Entry]; ok {
+			line["search"], line["best"] = fmt.Sprintf("%d launches, %d knobs: %s", end.Launches, end.Knobs, end.Why), end.Best
+		}
+		for _, id := range s.bests(side.Entry) {
+			if cand, ok := s.Candidate(id); ok {
+				line[id] = cand.Flags
+			}
+		}
+		sides = append(sides, line)
+	}
+	out["scenarios"], out["sides"] = scenarios, sides
+	if texts := s.verdictTexts(); len(texts) > 0 {
+		out["verdicts"] = texts
+	}
+	if len(s.Traces) > 0 {
+		out["traces"] = fmt.Sprintf("%d, %d analysed (section traces)", len(s.Traces), len(s.Analyses))
+	}
+	if len(s.Costs) > 0 {
+		out["projected_gpu_hours"] = round(s.Costs[0].GPUHours)
+	} else {
+		out["projected_gpu_hours"] = round(gpuHours(c.Cost))
+	}
+	return out
+}
+
+// verdictTexts are the newest verdicts of every family, the patched ones said so.
+func (s *State) verdictTexts() []string {
+	var out []string
+	for _, at := range []struct{ phase, family, said string }{
+		{string(compare.PhaseBlock), familyCampaign, ""}, {string(compare.PhaseRevalidate), familyPatched, "after the patch, against the base: "},
+		{string(compare.PhaseRevalidate), familyCampaign, "after the patch: "},
+	} {
+		if v, ok := s.LastVerdict(at.phase, at.family); ok {
+			for _, x := range v.Result.Verdicts {
+				out = append(out, at.said+verdictText(x))
+			}
+		}
+	}
+	return out
+}
+
+func scenarioText(x contract.Scenario) string {
+	load := string(x.Arrival)
+	if x.MaxConcurrency != nil {
+		load += fmt.Sprintf(", concurrency %d", *x.MaxConcurrency)
+	}
+	if x.RequestRate != nil {
+		load += fmt.Sprintf(", %v requests/s", *x.RequestRate)
+	}
+	return fmt.Sprintf("%s: %s %d→%d tokens, %d prompts, %s, primary %s", x.Name, x.Kind, x.InputLen, x.OutputLen, x.NumPrompts, load, x.Primary)
+}
+
+// pageOf cuts items from a cursor's place to what one answer holds, by number and by bytes; next is 0 at the end.
+func pageOf(items []map[string]any, from int) (page []map[string]any, next int) {
+	size := 0
+	for i := from; i < len(items); i++ {
+		raw, err := json.Marshal(items[i])
+		if size += len(raw); err != nil || len(page) >= pageItems || (size > pageBytes && len(page) > 0) {
+			return page, i
+		}
+		page = append(page, items[i])
+	}
+	return page, 0
+}
