@@ -309,7 +309,7 @@ func (c *campaign) jobAnswer(j *Job) (Answer, error) {
 	case "failed":
 		return Answer{}, parseError(j.End.Error).Hint("the same call again starts it anew; what was measured stays")
 	case "canceled":
-		return Answer{}, fault.New(fault.Canceled, "%s was canceled", j.Job).Hint("call again to start it anew")
+		return Answer{}, fault.New(fault.Canceled, "%s was canceled", j.Job).Hint("call again to start it anew; what was measured stays").Then(j.Tool, "the same call again starts it anew")
 	}
 	s, err := c.state()
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sotaloop/sotaloop/internal/chain"
+	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/jobs"
 	"github.com/sotaloop/sotaloop/internal/ledger"
@@ -159,7 +160,7 @@ func (c *campaign) follow(ctx context.Context, s step, plan worker.Plan, p *jobs
 		}
 		switch {
 		case ctx.Err() != nil:
-			return c.abandon(ctx, client, plan)
+			return c.abandon(ctx, client, in)
 		case err != nil && fault.CodeOf(err) == fault.HostUnreachable && broken < 60:
 			broken++
 			p.Set(0, "the host cannot be reached; the run goes on there, trying again")
@@ -177,7 +178,7 @@ func (c *campaign) follow(ctx context.Context, s step, plan worker.Plan, p *jobs
 			}
 		}
 		if err := pause(ctx, wait); err != nil {
-			return c.abandon(ctx, client, plan)
+			return c.abandon(ctx, client, in)
 		}
 		wait = min(wait*5/4, lastPoll)
 	}
@@ -185,7 +186,8 @@ func (c *campaign) follow(ctx context.Context, s step, plan worker.Plan, p *jobs
 
 // abandon ends following: a canceled job cancels its run and waits for the teardown; a server that is shut down just
 // leaves, and the run goes on.
-func (c *campaign) abandon(ctx context.Context, client *worker.Client, plan worker.Plan) (RunEnded, error) {
+func (c *campaign) abandon(ctx context.Context, client *worker.Client, in *intake) (RunEnded, error) {
+	plan := in.plan
 	if !errors.Is(context.Cause(ctx), jobs.ErrCanceled) || client == nil {
 		return RunEnded{}, context.Cause(ctx)
 	}
@@ -194,10 +196,33 @@ func (c *campaign) abandon(ctx context.Context, client *worker.Client, plan work
 	if err := client.Cancel(clean, plan.RunID, "canceled by the caller"); err != nil {
 		return RunEnded{}, err
 	}
+	if err := c.keepCanceled(clean, client, in); err != nil {
+		return RunEnded{}, err
+	}
 	if err := c.put(clean, kindRunEnded, RunEnded{RunID: plan.RunID, State: worker.StateCanceled, Error: "canceled by the caller"}); err != nil {
 		return RunEnded{}, err
 	}
 	return RunEnded{}, context.Cause(ctx)
+}
+
+// keepCanceled records the launch that a canceled search was at: its candidate is skipped and the launch is spent, else
+// canceling would be a way to measure again what looked bad. Candidate 0 is launched again, since every search begins
+// with the shipped default; so are the launches of blocks, which need all of theirs.
+func (c *campaign) keepCanceled(ctx context.Context, client *worker.Client, in *intake) error {
+	st, err := c.state()
+	if err != nil {
+		return err
+	}
+	for _, l := range in.plan.Launches {
+		if cand, ok := st.Candidate(l.Candidate); !ok || cand.Index == 0 || l.Phase != string(compare.PhaseSearch) {
+			return nil
+		}
+	}
+	status, err := client.Status(ctx, in.plan.RunID, in.seq)
+	if err != nil {
+		return err
+	}
+	return in.take(ctx, client, status.Events)
 }
 
 func ended(state string) bool {

@@ -360,7 +360,9 @@ func candidateLine(st *State, cand CandidateAdded) map[string]any {
 	line := map[string]any{"candidate": cand.ID, "flags": cand.Flags, "why": cand.Why}
 	status, reason := st.candidateStatus(cand.ID)
 	if status == "" {
-		status = "running"
+		if status = "running"; st.searching(cand.Entry) == "" {
+			status = "not measured"
+		}
 	}
 	line["status"] = status
 	if reason != "" {
