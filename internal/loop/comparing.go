@@ -71,7 +71,7 @@ func (c *campaign) look(ctx context.Context) (VerdictTaken, error) {
 				return nil, nil
 			}
 		}
-		rows := firstBlocks(s.Rows(compare.PhaseBlock, useMain), n)
+		rows := s.firstBlocks(n)
 		result, err := compare.Verdicts(rows, s.terms(rows, compare.PhaseBlock))
 		if err != nil {
 			return nil, err
@@ -124,17 +124,6 @@ func (s *State) effort() map[string]compare.Effort {
 	return out
 }
 
-// firstBlocks keeps the rows of the first n blocks.
-func firstBlocks(rows []compare.Row, n int) []compare.Row {
-	var out []compare.Row
-	for _, r := range rows {
-		if r.Block != nil && *r.Block < n {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
 // rowsDigest names the rows a verdict rests on by their launches and raw records.
 func rowsDigest(rows []compare.Row) string {
 	sum := sha256.New()
@@ -175,13 +164,15 @@ func failedLines(st *State) []map[string]any {
 
 // marks are the warnings that every result of a host carries.
 func (s *State) marks() []string {
+	var out []string
 	switch {
 	case s.Contract.Host.Simulated:
-		return []string{"simulated host: every figure comes from a simulator and supports no claim"}
+		out = append(out, "simulated host: every figure comes from a simulator and supports no claim")
 	case s.Contract.Host.Device == "cpu":
-		return []string{"CPU host: its rows support no claim about GPUs"}
-	case s.Contract.Study == contract.StudyLook:
-		return []string{"study look: two blocks, no verdict, no claim"}
+		out = append(out, "CPU host: its rows support no claim about GPUs")
 	}
-	return nil
+	if s.Contract.Study == contract.StudyLook {
+		out = append(out, "study look: two blocks, no verdict, no claim")
+	}
+	return out
 }

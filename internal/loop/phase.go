@@ -1,6 +1,9 @@
 package loop
 
 import (
+	"maps"
+	"slices"
+
 	"fmt"
 
 	"github.com/sotaloop/sotaloop/internal/compare"
@@ -62,7 +65,7 @@ func (s *State) Phase() string {
 		return PhaseMeasured
 	case s.searched():
 		return PhaseBlocks
-	case len(s.Help) >= len(s.Contract.Sides()) || len(s.Searches) > 0:
+	case len(s.nextFlags()) == 0 || len(s.Searches) > 0:
 		return PhaseSearch
 	case len(s.Help) > 0:
 		return PhaseFlags
@@ -120,25 +123,47 @@ func (s *State) searched() bool {
 	return true
 }
 
-// blocks counts the blocks in which every side has a usable row of every scenario.
+// blocks counts the blocks that a verdict can rest on.
 func (s *State) blocks() int {
-	return completeBlocks(s.Rows(compare.PhaseBlock, useMain), len(s.Contract.Scenarios)*len(s.Contract.Sides()))
+	full, _ := s.blockNumbers()
+	return len(full)
 }
 
-func completeBlocks(rows []compare.Row, need int) int {
-	have := map[int]int{}
-	for _, r := range rows {
-		if r.Block != nil {
-			have[*r.Block]++
+// blockNumbers gives the numbers of complete blocks, ascending: those in which every side has a row of every scenario
+// that counts, and those that are void because a point's own audit says that it cannot. A failed launch counts: it is a
+// result.
+func (s *State) blockNumbers() (full, void []int) {
+	have, bad := map[int]int{}, map[int]bool{}
+	for _, r := range s.Rows(compare.PhaseBlock, useMain) {
+		if r.Block == nil {
+			continue
+		}
+		have[*r.Block]++
+		bad[*r.Block] = bad[*r.Block] || r.Void() != ""
+	}
+	for _, b := range slices.Sorted(maps.Keys(have)) {
+		switch {
+		case have[b] < len(s.Contract.Scenarios)*len(s.Contract.Sides()):
+		case bad[b]:
+			void = append(void, b)
+		default:
+			full = append(full, b)
 		}
 	}
-	n := 0
-	for _, k := range have {
-		if k >= need {
-			n++
+	return full, void
+}
+
+// firstBlocks gives the rows of the first n blocks that count.
+func (s *State) firstBlocks(n int) []compare.Row {
+	full, _ := s.blockNumbers()
+	full = full[:min(n, len(full))]
+	var out []compare.Row
+	for _, r := range s.Rows(compare.PhaseBlock, useMain) {
+		if r.Block != nil && slices.Contains(full, *r.Block) {
+			out = append(out, r)
 		}
 	}
-	return n
+	return out
 }
 
 // Allowed lists the calls that move the campaign on now, the most useful first.
@@ -149,7 +174,7 @@ func (s *State) Allowed() []fault.Next {
 	case PhaseSearch:
 		return s.nextSearch()
 	case PhaseBlocks:
-		return []fault.Next{{Tool: "run_benchmark", Why: "measure each side's best candidate in interleaved blocks"}}
+		return append(s.nextFlags(), fault.Next{Tool: "run_benchmark", Why: "measure each side's best candidate in interleaved blocks"})
 	case PhaseMeasured:
 		return []fault.Next{{Tool: "compare_results", Why: "take the verdict on the measured blocks"}}
 	case PhaseCompared:
@@ -190,11 +215,15 @@ func (s *State) nextReported() []fault.Next {
 	return append(next, fault.Next{Tool: "open_campaign", Why: "from: this campaign, for other terms"})
 }
 
+// nextFlags asks for the flags of every engine once; a tuning study's two sides are one engine.
 func (s *State) nextFlags() []fault.Next {
 	var next []fault.Next
+	asked := map[string]bool{}
 	for _, side := range s.Contract.Sides() {
-		if _, ok := s.Help[side.Entry]; !ok {
-			next = append(next, fault.Next{Tool: "list_flags", Why: "capture help and version of " + side.Entry})
+		entry := baseEntry(side.Entry)
+		if _, ok := s.Help[entry]; !ok && !asked[entry] {
+			asked[entry] = true
+			next = append(next, fault.Next{Tool: "list_flags", Why: "capture help and version of " + entry})
 		}
 	}
 	return next

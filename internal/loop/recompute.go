@@ -231,7 +231,7 @@ func (s *State) Scored(e SearchEnded) SearchEnded {
 
 // Look takes the verdict on the first n blocks anew.
 func (s *State) Look(n int) (VerdictTaken, error) {
-	rows := firstBlocks(s.Rows(compare.PhaseBlock, useMain), n)
+	rows := s.firstBlocks(n)
 	result, err := compare.Verdicts(rows, s.terms(rows, compare.PhaseBlock))
 	return VerdictTaken{Look: n, Phase: string(compare.PhaseBlock), Family: familyCampaign, Result: result, Rows: len(rows), Digest: rowsDigest(rows)}, err
 }

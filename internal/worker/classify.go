@@ -62,8 +62,17 @@ func classify(log []byte, patterns []framework.FailurePattern) (class framework.
 func failureOf(logPath string, patterns []framework.FailurePattern, observed framework.FailureClass, what string) *Failure {
 	log := readLog(logPath)
 	f := &Failure{Class: observed, Reason: what, LogTail: cleanText(log, maxLogTail)}
-	if class, line, ok := classify(log, patterns); ok {
-		f.Class, f.Reason = class, fmt.Sprintf("%s; log: %s", what, line)
+	class, line, ok := classify(log, patterns)
+	if ok {
+		f.Class = class
+	}
+	if !ok || class == framework.FailChild || class == framework.FailBadValue { // the pattern names no cause of its own
+		if last := cleanLine(framework.LastError(string(log)), maxReasonLine); last != "" {
+			line = last
+		}
+	}
+	if line != "" {
+		f.Reason = fmt.Sprintf("%s; log: %s", what, line)
 	}
 	return f
 }

@@ -76,7 +76,7 @@ func killMarked(marker string) {
 func queryEnv(o HostOptions, program string, given map[string]string) []string {
 	env := map[string]string{"PATH": filepath.Dir(program) + ":/usr/local/bin:/usr/bin:/bin", "HOME": o.Home}
 	maps.Copy(env, given)
-	maps.Copy(env, map[string]string{"COLUMNS": "1000", "LC_ALL": "C", "NO_COLOR": "1", "PYTHON_COLORS": "0"})
+	maps.Copy(env, map[string]string{"COLUMNS": "1000", "LC_ALL": "C", "NO_COLOR": "1", "PYTHON_COLORS": "0", "PYTHONHASHSEED": "0"})
 	list := make([]string, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])
