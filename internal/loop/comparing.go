@@ -37,7 +37,7 @@ func (l *Loop) Compare(ctx context.Context, campaignID, scenario string) (Compar
 		return Comparison{}, err
 	}
 	out := Comparison{
-		Answer:  Answer{State: StateDone, Next: st.Allowed(), Warnings: slices.Clone(taken.Result.Warnings), Evidence: []string{"verdict@" + short(taken.Digest, 16)}},
+		Answer:  Answer{State: StateDone, Next: st.Allowed(), Warnings: slices.Clone(taken.Result.Warnings), Evidence: []string{"verdict@" + taken.Digest[:min(16, len(taken.Digest))]}},
 		Behind:  st.Behind(),
 		Winners: []map[string]any{}, Failed: []map[string]any{}, Verdicts: []map[string]any{},
 	}
@@ -137,7 +137,7 @@ func rowsDigest(rows []compare.Row) string {
 func winnerLines(st *State) []map[string]any {
 	out := []map[string]any{}
 	for _, w := range compare.Winners(compare.Rank(st.Rows(compare.PhaseBlock, useMain), st.RankTerms())) {
-		out = append(out, rounded(asMap(w)))
+		out = append(out, winnerLine(w))
 	}
 	return out
 }

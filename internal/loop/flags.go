@@ -44,7 +44,7 @@ func (l *Loop) ListFlags(ctx context.Context, r FlagsRequest) (Flags, error) {
 	if r.Command != "serve" {
 		return Flags{}, fault.New(fault.InvalidInput, "unknown command %q", r.Command).At("command", r.Command, "serve")
 	}
-	j, err := c.ensureJob(ctx, "list_flags", flagsArgs{Entry: side.Entry, Command: r.Command})
+	j, err := c.ensureJob(ctx, "list_flags", flagsArgs{Entry: baseEntry(side.Entry), Command: r.Command})
 	if err != nil {
 		return Flags{}, err
 	}
@@ -67,7 +67,7 @@ func (c *campaign) flagsPage(side contract.Side, r FlagsRequest, answer Answer) 
 	if err != nil {
 		return Flags{}, err
 	}
-	captured := st.Help[side.Entry]
+	captured := st.Help[baseEntry(side.Entry)]
 	help, err := c.help(st, side.Entry)
 	if err != nil {
 		return Flags{}, err

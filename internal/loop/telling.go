@@ -60,6 +60,19 @@ func verdictLine(v compare.Verdict) map[string]any {
 	return line
 }
 
+// winnerLine is a framework's best candidate as answers show it: the metrics that decide, without those not measured.
+func winnerLine(w compare.Standing) map[string]any {
+	line := rounded(asMap(w))
+	metrics := map[string]any{}
+	for name, v := range w.Metrics {
+		if verdictMetrics[name] || name == w.Primary {
+			metrics[name] = round(v)
+		}
+	}
+	line["metrics"] = metrics
+	return line
+}
+
 // verdictText is a verdict in a line.
 func verdictText(v compare.Verdict) string {
 	out := fmt.Sprintf("%s: %s against %s, %s on %s", v.Scenario, v.Candidate, v.Against, v.Verdict, v.Metric)
@@ -116,7 +129,7 @@ func (s *State) summary() map[string]any {
 		scenarios = append(scenarios, scenarioText(x))
 	}
 	for _, side := range c.Sides() {
-		line := map[string]any{"side": side.Entry, "flags_captured": s.Help[side.Entry].Version.Version}
+		line := map[string]any{"side": side.Entry, "flags_captured": s.Help[baseEntry(side.Entry)].Version.Version}
 		if end, ok := s.Searches[side.Entry]; ok {
 			line["search"], line["best"] = fmt.Sprintf("%d launches, %d knobs: %s", end.Launches, end.Knobs, end.Why), end.Best
 		}
