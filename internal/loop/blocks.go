@@ -67,6 +67,7 @@ func (s *State) blockFacts(scenarios []string, blocks int, candidates []string) 
 	for entry := range s.Searches {
 		f.Searched[entry] = true
 	}
+	f.Uncaptured = s.uncaptured()
 	for _, id := range candidates {
 		fact := rules.CandidateFact{ID: id}
 		if cand, ok := s.Candidate(id); ok {

@@ -250,6 +250,7 @@ func TestALookStudyHasTwoBlocksAndNoVerdict(t *testing.T) {
 	require.Equal(t, contract.Blocks{Max: 2, Looks: []int{2}, Comparisons: 2}, c.Blocks)
 	require.NotNil(t, c.Target.Flags, "commands are fixed: nothing is searched")
 	require.Contains(t, strings.Join(out.Warnings, "\n"), "gives no verdict")
-	require.Equal(t, "list_flags", out.Next[0].Tool, "rows name the version")
-	require.Equal(t, "run_benchmark", out.Next[len(out.Next)-1].Tool)
+	for _, next := range out.Next {
+		require.Equal(t, "list_flags", next.Tool, "fixed commands too are held against the captured help")
+	}
 }

@@ -61,11 +61,11 @@ func (s *State) Phase() string {
 		return PhaseProfiled
 	case len(s.Verdicts) > 0:
 		return PhaseCompared
-	case s.blocks() > 0:
+	case s.blocks() >= s.Contract.Blocks.Looks[0]:
 		return PhaseMeasured
-	case s.searched():
+	case s.searched() && len(s.uncaptured()) == 0:
 		return PhaseBlocks
-	case len(s.nextFlags()) == 0 || len(s.Searches) > 0:
+	case len(s.uncaptured()) == 0 || len(s.Searches) > 0:
 		return PhaseSearch
 	case len(s.Help) > 0:
 		return PhaseFlags
@@ -215,16 +215,23 @@ func (s *State) nextReported() []fault.Next {
 	return append(next, fault.Next{Tool: "open_campaign", Why: "from: this campaign, for other terms"})
 }
 
-// nextFlags asks for the flags of every engine once; a tuning study's two sides are one engine.
-func (s *State) nextFlags() []fault.Next {
-	var next []fault.Next
-	asked := map[string]bool{}
+// uncaptured are the engine entries whose flags have not been captured; a tuning study's two sides are one engine.
+func (s *State) uncaptured() []string {
+	var out []string
 	for _, side := range s.Contract.Sides() {
 		entry := baseEntry(side.Entry)
-		if _, ok := s.Help[entry]; !ok && !asked[entry] {
-			asked[entry] = true
-			next = append(next, fault.Next{Tool: "list_flags", Why: "capture help and version of " + entry})
+		if _, ok := s.Help[entry]; !ok && !slices.Contains(out, entry) {
+			out = append(out, entry)
 		}
+	}
+	return out
+}
+
+// nextFlags asks for the flags of every engine once.
+func (s *State) nextFlags() []fault.Next {
+	var next []fault.Next
+	for _, entry := range s.uncaptured() {
+		next = append(next, fault.Next{Tool: "list_flags", Why: "capture help and version of " + entry})
 	}
 	return next
 }

@@ -16,22 +16,21 @@ func TestPhaseAndWhatIsAllowed(t *testing.T) {
 		phase  string
 		allows []string
 	}{
-		"opened":                 {opened(t), loop.PhaseOpened, []string{"list_flags", "list_flags"}},
-		"one help captured":      {opened(t).flags("sglang"), loop.PhaseFlags, []string{"list_flags"}},
-		"both captured":          {opened(t).flags("sglang", "vllm"), loop.PhaseSearch, []string{"search_deployments", "search_deployments"}},
-		"one side searched":      {opened(t).flags("sglang", "vllm").searched("sglang"), loop.PhaseSearch, []string{"search_deployments"}},
-		"both searched":          {opened(t).flags("sglang", "vllm").searched("sglang", "vllm"), loop.PhaseBlocks, []string{"run_benchmark"}},
-		"searched without flags": {opened(t).searched("sglang", "vllm"), loop.PhaseBlocks, []string{"list_flags", "list_flags", "run_benchmark"}},
-		"measured":               {opened(t).flags("sglang", "vllm").searched("sglang", "vllm").blocks(8, 0.8), loop.PhaseMeasured, []string{"compare_results"}},
-		"lost":                   {honest(t), loop.PhaseCompared, []string{"capture_profile", "write_report"}},
-		"undecided":              {opened(t).searched("sglang", "vllm").blocks(8, 1).verdict("inconclusive"), loop.PhaseCompared, []string{"write_report", "run_benchmark"}},
-		"undecided for good":     {opened(t).searched("sglang", "vllm").blocks(12, 1).verdict("inconclusive"), loop.PhaseCompared, []string{"write_report"}},
-		"won":                    {opened(t).searched("sglang", "vllm").blocks(12, 2).verdict("win"), loop.PhaseCompared, []string{"write_report"}},
-		"profiled":               {honest(t).traced(), loop.PhaseProfiled, []string{"analyze_trace"}},
-		"analyzed":               {analyzed(t), loop.PhaseAnalyzed, []string{"analyze_trace", "propose_patch", "write_report"}},
-		"proposed":               {analyzed(t).proposed("patch-1"), loop.PhaseProposed, []string{"wait_job"}},
-		"rejected":               {analyzed(t).proposed("patch-1").decided("patch-1", "reject"), loop.PhaseAnalyzed, []string{"analyze_trace", "propose_patch", "write_report"}},
-		"approved":               {analyzed(t).proposed("patch-1").decided("patch-1", "approve"), loop.PhaseApproved, []string{"apply_patch_branch"}},
+		"opened":             {opened(t), loop.PhaseOpened, []string{"list_flags", "list_flags"}},
+		"one help captured":  {opened(t).flags("sglang"), loop.PhaseFlags, []string{"list_flags"}},
+		"both captured":      {opened(t).flags("sglang", "vllm"), loop.PhaseSearch, []string{"search_deployments", "search_deployments"}},
+		"one side searched":  {opened(t).flags("sglang", "vllm").searched("sglang"), loop.PhaseSearch, []string{"search_deployments"}},
+		"both searched":      {opened(t).flags("sglang", "vllm").searched("sglang", "vllm"), loop.PhaseBlocks, []string{"run_benchmark"}},
+		"measured":           {opened(t).flags("sglang", "vllm").searched("sglang", "vllm").blocks(8, 0.8), loop.PhaseMeasured, []string{"compare_results"}},
+		"lost":               {honest(t), loop.PhaseCompared, []string{"capture_profile", "write_report"}},
+		"undecided":          {opened(t).searched("sglang", "vllm").blocks(8, 1).verdict("inconclusive"), loop.PhaseCompared, []string{"write_report", "run_benchmark"}},
+		"undecided for good": {opened(t).searched("sglang", "vllm").blocks(12, 1).verdict("inconclusive"), loop.PhaseCompared, []string{"write_report"}},
+		"won":                {opened(t).searched("sglang", "vllm").blocks(12, 2).verdict("win"), loop.PhaseCompared, []string{"write_report"}},
+		"profiled":           {honest(t).traced(), loop.PhaseProfiled, []string{"analyze_trace"}},
+		"analyzed":           {analyzed(t), loop.PhaseAnalyzed, []string{"analyze_trace", "propose_patch", "write_report"}},
+		"proposed":           {analyzed(t).proposed("patch-1"), loop.PhaseProposed, []string{"wait_job"}},
+		"rejected":           {analyzed(t).proposed("patch-1").decided("patch-1", "reject"), loop.PhaseAnalyzed, []string{"analyze_trace", "propose_patch", "write_report"}},
+		"approved":           {analyzed(t).proposed("patch-1").decided("patch-1", "approve"), loop.PhaseApproved, []string{"apply_patch_branch"}},
 		"approval taken back": {analyzed(t).proposed("patch-1").decided("patch-1", "approve").decided("patch-1", "reject"), loop.PhaseAnalyzed,
 			[]string{"analyze_trace", "propose_patch", "write_report"}},
 		"applied":                {analyzed(t).proposed("patch-1").decided("patch-1", "approve").applied("patch-1"), loop.PhaseApplied, []string{"revalidate"}},
@@ -101,8 +100,8 @@ func TestAVerdictIsTheWorstOfItsScenarios(t *testing.T) {
 
 func TestABlockCountsWhenEverySideIsInIt(t *testing.T) {
 	t.Parallel()
-	w := opened(t).searched("sglang", "vllm").blocks(7, 1).row("sglang", "block", 7, 1000)
-	require.Equal(t, loop.PhaseMeasured, w.state().Phase())
+	w := opened(t).flags("sglang", "vllm").searched("sglang", "vllm").blocks(7, 1).row("sglang", "block", 7, 1000)
+	require.Equal(t, loop.PhaseBlocks, w.state().Phase())
 	home := t.TempDir()
 	l := newLoop(t, home, newHost())
 	_, err := l.Compare(t.Context(), w.in(home), "")

@@ -51,7 +51,7 @@ func (l *Loop) Propose(ctx context.Context, r ProposeRequest) (Proposal, error) 
 		return Proposal{}, c.refusedFault(ctx, "propose_patch", err)
 	}
 	digest := contract.Digest(proposed.Diff)
-	if p := st.proposalOf(digest); p != nil && p.decision() != "reject" {
+	if p := st.proposalOf(digest); p != nil {
 		return c.proposalAnswer(ctx, st, p)
 	}
 	facts.Patch.Paths, facts.Patch.ChangedTests = patch.Paths(), changedTests(proposed)
@@ -200,9 +200,11 @@ func changedTests(p *gitops.Proposed) []string {
 	return out
 }
 
+// proposalOf is the proposal of a diff; a rejected one is over, and the same diff may be proposed again with an answer to
+// the reason.
 func (s *State) proposalOf(digest string) *ProposalState {
 	for _, p := range s.Proposals {
-		if p.Digest == digest {
+		if p.Digest == digest && p.decision() != "reject" {
 			return p
 		}
 	}

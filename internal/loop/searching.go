@@ -136,7 +136,10 @@ func (c *campaign) flagUses(fw framework.Framework, help *framework.Help, side c
 			continue
 		}
 		use.Class, use.Choices = fw.Class(flag), flag.Choices
-		use.Allowed = slices.Contains(c.loop.opt.Policy.Flags[string(side.Framework)], name)
+		use.Allowed = slices.ContainsFunc(c.loop.opt.Policy.Flags[string(side.Framework)], func(listed string) bool {
+			same, ok := help.Find(listed)
+			return ok && same.Name == flag.Name
+		})
 		for _, v := range use.Values {
 			if err := flag.Accepts(v); err != nil {
 				use.Problem, use.Value = err.Error(), fmt.Sprint(v)

@@ -55,6 +55,7 @@ type BlockFacts struct {
 	Candidates []CandidateFact
 	Searched   map[string]bool // entry → its search is finished
 	Measured   int             // interleaved blocks that exist
+	Uncaptured []string        // engine entries whose flags have not been captured
 	// Finalists is what blocks were begun with, entry → candidate; one whose launch failed is not among them.
 	Finalists map[string]string
 }

@@ -9,12 +9,19 @@ import (
 )
 
 func helpFirst(f *Facts) *Violation {
-	if f.Search.Captured {
+	missing := ""
+	switch {
+	case f.Search != nil && !f.Search.Captured:
+		missing = f.Search.Side.Entry
+	case f.Blocks != nil && len(f.Blocks.Uncaptured) > 0:
+		missing = f.Blocks.Uncaptured[0]
+	}
+	if missing == "" {
 		return nil
 	}
-	return &Violation{What: fmt.Sprintf("the flags of %q have not been captured on this host", f.Search.Side.Entry), Field: "framework", Got: f.Search.Side.Entry,
-		Fix:  fmt.Sprintf("call list_flags with framework %q and wait for its job", f.Search.Side.Entry),
-		Next: []fault.Next{{Tool: "list_flags", Why: "captures help, version and commit of " + f.Search.Side.Entry}}}
+	return &Violation{What: fmt.Sprintf("the flags of %q have not been captured on this host", missing), Field: "framework", Got: missing,
+		Fix:  fmt.Sprintf("call list_flags with framework %q and wait for its job", missing),
+		Next: []fault.Next{{Tool: "list_flags", Why: "captures help, version and commit of " + missing}}}
 }
 
 func oneSearch(f *Facts) *Violation {
