@@ -32,6 +32,9 @@ func (l *Loop) Propose(ctx context.Context, r ProposeRequest) (Proposal, error) 
 	if err != nil {
 		return Proposal{}, err
 	}
+	if err := legible(r); err != nil {
+		return Proposal{}, err
+	}
 	repo, target, err := c.target(st)
 	if err != nil {
 		return Proposal{}, err
@@ -40,6 +43,7 @@ func (l *Loop) Propose(ctx context.Context, r ProposeRequest) (Proposal, error) 
 	if err != nil {
 		return Proposal{}, err
 	}
+	r.Rows = unique(r.Rows)
 	facts := &rules.Facts{Contract: st.Contract, Verdicts: st.verdictFacts(), Patch: &rules.PatchFacts{Gain: r.PredictedGain, Elsewhere: r.Elsewhere}}
 	var cited []foundRow
 	facts.Evidence, cited = c.evidenceFacts(st, repo, head.Commit, target, r)
@@ -52,8 +56,11 @@ func (l *Loop) Propose(ctx context.Context, r ProposeRequest) (Proposal, error) 
 	}
 	digest := contract.Digest(proposed.Diff)
 	if p := st.proposalOf(digest); p != nil {
-		return c.proposalAnswer(ctx, st, p)
+		out, err := c.proposalAnswer(ctx, st, p)
+		out.Warnings = append(out.Warnings, otherWords(p, r)...)
+		return out, err
 	}
+	facts.Patch.Tests, facts.Patch.Beside = r.Tests, besidePackage(proposed, target.PackageRoot)
 	facts.Patch.Paths, facts.Patch.ChangedTests = patch.Paths(), changedTests(proposed)
 	facts.Patch.TouchesCited = touches(patch.Paths(), r.Location, target.PackageRoot)
 	facts.Patch.OpenProposals = st.openProposals()
@@ -113,7 +120,7 @@ func (c *campaign) evidenceFacts(st *State, repo *gitops.Repo, base string, targ
 			cited = append(cited, row)
 			fact.Stage, fact.Share, fact.Candidate, fact.Entry = row.stage, row.share, row.trace.Candidate, row.trace.Entry
 			fact.Commit, fact.Simulated = row.trace.Commit, row.trace.Simulated
-			fact.Target = row.trace.Entry == st.Contract.Target.Entry && row.trace.Patch == "" && slices.Contains(measured, row.trace.Candidate)
+			fact.Target = row.trace.Entry == st.Contract.Target.Entry && row.trace.Patch == "" && !row.trace.Mapping && slices.Contains(measured, row.trace.Candidate)
 			for _, l := range row.locations {
 				fact.Locations = append(fact.Locations, fmt.Sprintf("%s:%d %s", l.Path, l.Line, l.Func))
 				fact.Paths = append(fact.Paths, relative(l.Path))
@@ -264,16 +271,15 @@ func (c *campaign) sameAsInstalled(ctx context.Context, st *State, repo *gitops.
 
 // weigh fills in what follows from the cited rows: the tables that hold them, the share of the stage, the ceiling.
 func weigh(st *State, cited []foundRow, rec *PatchProposed) {
-	rec.Share, rec.Evidence = 0, []string{}
+	var facts []rules.RowFact
+	rec.Evidence = []string{}
 	for _, row := range cited {
-		if row.trace.Entry == st.Contract.Target.Entry {
-			rec.Share += row.share
-		}
+		facts = append(facts, rules.RowFact{ID: row.id, Share: row.share, Target: row.trace.Entry == st.Contract.Target.Entry && !row.trace.Mapping})
 		if d := row.tables.Tables.SHA256; !slices.Contains(rec.Evidence, d) {
 			rec.Evidence = append(rec.Evidence, d)
 		}
 	}
-	rec.Share = min(rec.Share, 0.999)
+	rec.Share = min(rules.UnionShare(facts), 0.999)
 	rec.Ceiling = 1/(1-rec.Share) - 1
 }
 
@@ -335,9 +341,17 @@ func (c *campaign) proposalAnswer(ctx context.Context, st *State, p *ProposalSta
 	if err != nil {
 		return Proposal{}, err
 	}
-	out := Proposal{Proposal: p.ID, Digest: p.Digest, BaseCommit: p.BaseCommit, ResultTree: p.ResultTree, Diff: string(diff), Findings: p.Findings, Approve: c.approveCommand(p.ID)}
+	text, cut := string(diff), ""
+	if len(text) > answerWords {
+		end := strings.LastIndexByte(text[:answerWords], '\n') + 1
+		cut = fmt.Sprintf("the diff is cut after %d of %d bytes; all of it is in %s", end, len(text), c.ledger.Path(p.Diff.Name))
+		text = text[:end]
+	}
+	out := Proposal{Proposal: p.ID, Digest: p.Digest, BaseCommit: p.BaseCommit, ResultTree: p.ResultTree, Diff: text, Findings: p.Findings, Approve: c.approveCommand(p.ID)}
 	out.Evidence = append(append([]string{}, p.Rows...), stored(p.Diff))
-	out.Warnings = append(out.Warnings, st.marks()...)
+	if out.Warnings = append(out.Warnings, st.marks()...); cut != "" {
+		out.Warnings = append(out.Warnings, cut)
+	}
 	out.State, out.Job = StateRunning, j.Job
 	out.Next = []fault.Next{{Tool: "wait_job", Why: "the job ends when the engineer has decided; they run: " + out.Approve}}
 	if j.End != nil {

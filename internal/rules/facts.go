@@ -106,7 +106,9 @@ type RowFact struct {
 // PatchFacts is a parsed and applied diff.
 type PatchFacts struct {
 	Paths         []string
+	Beside        []string // files that the diff adds beside the target's package, where any import finds them first
 	ChangedTests  []string // existing test files whose lines change or go
+	Tests         []string // what the declared runner is to be given
 	TouchesCited  bool
 	Elsewhere     string
 	Gain          float64

@@ -1,6 +1,8 @@
 package rules_test
 
 import (
+	"strings"
+
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/rules"
@@ -66,6 +68,10 @@ func atPropose() *rules.Facts {
 			Scenario: "chat", Metric: "output_token_throughput", Measured: []string{"output_token_throughput", "tpot_ms"}, SlowStages: []string{"prefill", "decode", "mixed"}, BaseCommit: "c0ffee"},
 		Patch: &rules.PatchFacts{Paths: []string{"python/sglang/srt/layers/activation.py"}, TouchesCited: true, Gain: 0.05},
 	}
+}
+
+func tests(ids ...string) func(*rules.Facts) {
+	return func(f *rules.Facts) { f.Patch.Tests = ids }
 }
 
 func atApply() *rules.Facts {
@@ -273,6 +279,20 @@ func evidencePairs() map[string]pair {
 			"a stage that does not decide the metric": func(f *rules.Facts) { f.Evidence.SlowStages = []string{"prefill"} },
 			"rows of another stage":                   row(func(r *rules.RowFact) { r.Stage = "prefill" }),
 			"a row too small to matter":               row(func(r *rules.RowFact) { r.Share = 0.0099 }),
+			"one small row cited ten times": func(f *rules.Facts) {
+				f.Evidence.Rows[0].Share = 0.002
+				for range 9 {
+					f.Evidence.Rows = append(f.Evidence.Rows, f.Evidence.Rows[0])
+				}
+			},
+			"one kernel by three of its views": func(f *rules.Facts) {
+				for _, id := range []string{"kernel:decode:3@0123456789abcdef", "overlap:decode:1@0123456789abcdef", "fuse:decode:2@0123456789abcdef"} {
+					r := f.Evidence.Rows[0]
+					r.ID, r.Share = id, 0.005
+					f.Evidence.Rows = append(f.Evidence.Rows, r)
+				}
+				f.Evidence.Rows = f.Evidence.Rows[1:]
+			},
 			"only a competitor's share": func(f *rules.Facts) {
 				other := f.Evidence.Rows[0]
 				other.Target = false
@@ -281,6 +301,12 @@ func evidencePairs() map[string]pair {
 			},
 		}, honestTwins: map[string]func(*rules.Facts){
 			"exactly one per cent": row(func(r *rules.RowFact) { r.Share = 0.01 }),
+			"small rows that add up": func(f *rules.Facts) {
+				r := f.Evidence.Rows[0]
+				r.ID, r.Share = "idle:decode:1@0123456789abcdef", 0.006
+				f.Evidence.Rows[0].Share = 0.005
+				f.Evidence.Rows = append(f.Evidence.Rows, r)
+			},
 			"a row of mixed steps": row(func(r *rules.RowFact) { r.Stage = "mixed" }),
 		}},
 		"evid.location": {honest: atPropose, cheats: map[string]func(*rules.Facts){
@@ -301,15 +327,37 @@ func patchPairs() map[string]pair {
 			"the profiler":          paths("python/sglang/srt/utils/profiler.py"),
 			"a planted conftest":    paths("python/sglang/srt/layers/activation.py", "test/conftest.py"),
 			"in another case":       paths("python/sglang/Bench_Serving.py"),
+			"a profiler mixin":      paths("python/sglang/srt/managers/scheduler_profiler_mixin.py"),
+			"a profile folder":      paths("python/sglang/profile/x.py"),
+			"test settings":         paths("python/sglang/srt/layers/activation.py", "pytest.ini"),
+			"build settings":        paths("python/pyproject.toml"),
+			"bytecode":              paths("python/sglang/srt/layers/__pycache__/activation.cpython-312.pyc"),
+			"a library":             paths("python/sglang/srt/fast.so"),
+			"a module before torch": func(f *rules.Facts) { f.Patch.Beside = []string{"python/torch/__init__.py"} },
 			"a changed expectation": func(f *rules.Facts) { f.Patch.ChangedTests = []string{"test/test_activation.py"} },
 		}, honestTwins: map[string]func(*rules.Facts){
 			"a word that only begins alike": paths("python/sglang/srt/layers/benchmarked.py"),
+			"a word that holds one":         paths("python/sglang/srt/layers/profiles.py"),
 		}},
 		"patch.location": {honest: atPropose, cheats: map[string]func(*rules.Facts){
 			"a patch elsewhere, unexplained": func(f *rules.Facts) { f.Patch.TouchesCited = false },
 			"explained by spaces":            func(f *rules.Facts) { f.Patch.TouchesCited, f.Patch.Elsewhere = false, "  " },
 		}, honestTwins: map[string]func(*rules.Facts){
 			"a patch elsewhere, explained": func(f *rules.Facts) { f.Patch.TouchesCited, f.Patch.Elsewhere = false, "the caller allocates" },
+		}},
+		"patch.tests": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"an option":          tests("--rootdir=/"),
+			"a short option":     tests("test/test_x.py", "-pevil"),
+			"a command":          tests("-c 'import os'"),
+			"a way out":          tests("../../x.py"),
+			"a way out, later":   tests("test/../../x.py"),
+			"an absolute path":   tests("/etc/passwd"),
+			"a shell's words":    tests("test/test_x.py;id"),
+			"another line":       tests("test/test_x.py\n--rootdir=/"),
+			"no name":            tests(""),
+			"a name without end": tests(strings.Repeat("x", 400)),
+		}, honestTwins: map[string]func(*rules.Facts){
+			"paths and ids": tests("test/srt/test_x.py", "test/test_x.py::TestX::test_y[bf16-64]", "test"),
 		}},
 		"patch.predicted": {honest: atPropose, cheats: map[string]func(*rules.Facts){
 			"no prediction":       func(f *rules.Facts) { f.Patch.Gain = 0 },

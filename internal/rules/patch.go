@@ -3,25 +3,58 @@ package rules
 import (
 	"fmt"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
-// harness is what a patch may not touch: whoever changes the ruler measures nothing.
-var harness = []string{"bench_serving", "bench_one_batch", "bench_offline", "benchmark", "benchmarks", "auto_benchmark", "profiler", "datasets", "conftest"}
+// Names that a patch may not touch: whoever changes the ruler measures nothing. A file or folder is of the harness where
+// its stem is one of harness or begins with it and "_", or holds one of harnessWords between underscores; settings are
+// the files by which test runners and builds are told what to do; compiled is what no diff of text should bring.
+var (
+	harness      = []string{"bench_serving", "bench_one_batch", "bench_offline", "benchmark", "benchmarks", "auto_benchmark", "profiler", "datasets", "conftest"}
+	harnessWords = []string{"profiler", "profiling", "profile", "nvtx"}
+	settings     = []string{"pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg", "setup.py", "pyproject.toml", "noxfile.py", "makefile", ".coveragerc"}
+	compiled     = []string{".so", ".pyc", ".pyo", ".pyd", ".dylib", ".dll", ".o", ".a", ".cubin", ".fatbin", ".whl", ".egg"}
+)
+
+// ofHarness says why a path part is not a patch's to touch, empty where it is.
+func ofHarness(part string) string {
+	part = strings.ToLower(part)
+	stem, ext := strings.TrimSuffix(part, path.Ext(part)), path.Ext(part)
+	for _, h := range harness {
+		if stem == h || strings.HasPrefix(stem, h+"_") {
+			return "is part of the measuring harness"
+		}
+	}
+	for word := range strings.SplitSeq(stem, "_") {
+		if slices.Contains(harnessWords, word) {
+			return "is part of the measuring harness"
+		}
+	}
+	switch {
+	case slices.Contains(settings, part):
+		return "tells test runners or builds what to do"
+	case slices.Contains(compiled, ext) || part == "__pycache__":
+		return "is compiled code"
+	}
+	return ""
+}
 
 func harnessUntouched(f *Facts) *Violation {
 	for _, p := range f.Patch.Paths {
-		for _, part := range strings.Split(strings.ToLower(p), "/") {
-			stem := strings.TrimSuffix(part, path.Ext(part))
-			for _, h := range harness {
-				if stem == h || strings.HasPrefix(stem, h+"_") {
-					return &Violation{What: fmt.Sprintf("%q is part of the measuring harness", p), Field: "diff", Got: p,
-						Fix: "leave benchmark clients, datasets, profiler and timing code alone; patch what is measured"}
-				}
+		for part := range strings.SplitSeq(p, "/") {
+			if why := ofHarness(part); why != "" {
+				return &Violation{What: fmt.Sprintf("%q %s", p, why), Field: "diff", Got: p,
+					Fix: "leave benchmark clients, datasets, profiler and timing code, test and build settings alone; patch what is measured"}
 			}
 		}
+	}
+	if len(f.Patch.Beside) > 0 {
+		return &Violation{What: fmt.Sprintf("%q would be imported before every other module of its name", f.Patch.Beside[0]), Field: "diff", Got: f.Patch.Beside[0],
+			Fix: "add modules inside the target's package"}
 	}
 	if len(f.Patch.ChangedTests) > 0 {
 		return &Violation{What: fmt.Sprintf("existing test %q is changed", f.Patch.ChangedTests[0]), Field: "diff", Got: f.Patch.ChangedTests[0],
@@ -44,6 +77,20 @@ func predicted(f *Facts) *Violation {
 	}
 	return &Violation{What: "a predicted gain is needed before the measurement", Field: "predicted_gain", Got: fmt.Sprint(f.Patch.Gain), Want: []string{"a ratio − 1, for example 0.05 for 5 %"},
 		Fix: "say what the patch is worth on the contract's primary metric"}
+}
+
+// testID is a test's path or id below the repository: no option, no way out, no space.
+var testID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*(::[A-Za-z0-9_.\[\]-]+)*$`)
+
+func testIDs(f *Facts) *Violation {
+	for _, t := range f.Patch.Tests {
+		file, _, _ := strings.Cut(t, "::")
+		if len(t) > 300 || !testID.MatchString(t) || path.Clean(file) != file || strings.HasPrefix(file, "..") {
+			return &Violation{What: fmt.Sprintf("%q is no test id or path inside the repository", t), Field: "tests", Got: t, Want: []string{"test/test_x.py", "test/test_x.py::test_y"},
+				Fix: "name tests only: options and commands are the engineer's, in hosts.yaml"}
+		}
+	}
+	return nil
 }
 
 func oneProposal(f *Facts) *Violation {
