@@ -98,6 +98,7 @@ type RunEnded struct {
 	RunID string `json:"run_id"`
 	State string `json:"state"`
 	Error string `json:"error,omitempty"`
+	Busy  bool   `json:"busy,omitempty"` // somebody else's processes on the GPUs kept launches from beginning
 }
 
 // LaunchEnded is one server process lifetime.

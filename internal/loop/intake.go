@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
@@ -25,6 +26,7 @@ type intake struct {
 	plan worker.Plan
 	seq  int
 	open map[string]*launchSoFar
+	busy string // who kept launches from beginning
 }
 
 // launchSoFar is what is known of a launch that has not ended.
@@ -105,6 +107,10 @@ func (in *intake) stopped(ctx context.Context, client *worker.Client, l *launchS
 	if l.fail == nil && e.Failure != nil {
 		l.fail = e.Failure
 	}
+	if l.fail != nil && l.fail.Class == framework.FailForeign {
+		in.busy = l.fail.Reason // says nothing about the candidate: the launch is planned again
+		return nil
+	}
 	if l.fail != nil {
 		state = "failed"
 		for _, p := range l.spec.Points {
@@ -122,6 +128,16 @@ func (in *intake) stopped(ctx context.Context, client *worker.Client, l *launchS
 		end.Tree = l.spec.Overlay.Tree
 	}
 	return in.c.once(ctx, kindLaunch, end.RunID+"/"+end.Launch, end)
+}
+
+// ended is the end of the run. One whose launches somebody else's work kept from beginning has failed, so that they are
+// planned again.
+func (in *intake) ended(s worker.Status) RunEnded {
+	end := RunEnded{RunID: in.plan.RunID, State: s.State, Error: s.Reason}
+	if in.busy != "" && s.State == worker.StateDone {
+		end.State, end.Error, end.Busy = worker.StateFailed, in.busy, true
+	}
+	return end
 }
 
 // pointKey identifies a point for ever: a repeated event is the same row.

@@ -111,6 +111,10 @@ func (c *campaign) planned(ctx context.Context, st *State, s step, id string) (w
 
 // runError gives a run's bad end as a fault; failed launches are results, not errors.
 func runError(r RunEnded) error {
+	if r.Busy {
+		return fault.New(fault.Busy, "the host could not be used: %s", r.Error).Hint("wait until they have ended, or ask their owner; then call again: what was measured stays").
+			Then("list_hosts", "with refresh it shows which GPUs are busy")
+	}
 	switch r.State {
 	case worker.StateFailed:
 		return fault.New(fault.FrameworkFailed, "the run on the host failed: %s", r.Error).Hint("call again to go on with the launches that are missing")
@@ -174,7 +178,7 @@ func (c *campaign) follow(ctx context.Context, s step, plan worker.Plan, p *jobs
 			}
 			p.Set(s.from+(s.to-s.from)*status.Fraction, status.Doing)
 			if ended(status.State) {
-				return RunEnded{RunID: plan.RunID, State: status.State, Error: status.Reason}, nil
+				return in.ended(status), nil
 			}
 		}
 		if err := pause(ctx, wait); err != nil {
