@@ -194,17 +194,23 @@ func (s *State) measuredCandidates() []string {
 	return out
 }
 
-// changedTests lists existing test files in which lines change or go.
+// changedTests lists existing test files that the diff changes or deletes. Lines that are only added count too: one that
+// skips a module, or defines a test again below, undoes what was expected.
 func changedTests(p *gitops.Proposed) []string {
 	var out []string
 	for _, f := range p.Files {
-		base := path.Base(f.Path)
-		isTest := strings.HasPrefix(base, "test_") || strings.HasSuffix(base, "_test.py") || strings.HasSuffix(base, "_test.go")
-		if isTest && f.OldBlob != "" && f.RemovedLines > 0 {
+		if f.OldBlob != "" && isTest(f.Path) {
 			out = append(out, f.Path)
 		}
 	}
 	return out
+}
+
+// isTest says whether a path is a test's by its name or by the folder it lies in.
+func isTest(file string) bool {
+	base := path.Base(file)
+	inTests := slices.ContainsFunc(strings.Split(path.Dir(file), "/"), func(dir string) bool { return dir == "test" || dir == "tests" })
+	return inTests || strings.HasPrefix(base, "test_") || strings.HasSuffix(base, "_test.py") || strings.HasSuffix(base, "_test.go")
 }
 
 // proposalOf is the proposal of a diff; a rejected one is over, and the same diff may be proposed again with an answer to
