@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -73,11 +75,15 @@ func (a *agent) try(tool string, args map[string]any) (out answer, refused bool)
 	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
 	defer cancel()
 	all := map[string]any{}
-	if a.campaign != "" {
+	if a.campaign != "" && tool != "list_hosts" {
 		all["campaign"] = a.campaign
 	}
 	maps.Copy(all, args)
+	began := time.Now()
 	res, err := a.client.Call(ctx, tool, all)
+	if took := time.Since(began); took > 5*time.Second && tool != "wait_job" {
+		a.t.Logf("%s took %s", tool, took.Round(time.Millisecond))
+	}
 	require.NoError(a.t, err, tool)
 	raw := res.Structured
 	if res.IsError {
@@ -114,8 +120,8 @@ func (a *agent) clear(refusal answer, words ...string) {
 	}
 	require.NotEmpty(a.t, refusal.text("message"), all)
 	hints, _ := refusal["hints"].([]any)
-	valid, _ := refusal["valid"].([]any)
-	require.NotEmpty(a.t, append(append(hints, valid...), toAny(refusal.list("next"))...), "no next step: %s", all)
+	want, _ := refusal["want"].([]any)
+	require.NotEmpty(a.t, append(append(hints, want...), toAny(refusal.list("next"))...), "no next step: %s", all)
 	for _, never := range []string{"&{", "goroutine", "panic", "%!"} {
 		require.NotContains(a.t, all, never)
 	}
@@ -170,6 +176,26 @@ func (a *agent) doing(job, word string) answer {
 	return out
 }
 
+// killedAsking makes a call whose server is killed before it answers, once the campaign's ledger holds word, and gives the
+// answer of the server after it.
+func (a *agent) killedAsking(tool string, args map[string]any, word string) answer {
+	a.t.Helper()
+	was, lost := a.client, make(chan error, 1)
+	all := map[string]any{"campaign": a.campaign}
+	maps.Copy(all, args)
+	go func() {
+		_, err := was.Call(a.t.Context(), tool, all)
+		lost <- err
+	}()
+	require.Eventually(a.t, func() bool {
+		raw, err := os.ReadFile(filepath.Join(a.runDir, "ledger.jsonl"))
+		return err == nil && strings.Contains(string(raw), word)
+	}, 20*time.Second, time.Millisecond)
+	a.client = a.restart()
+	require.Error(a.t, <-lost, "the call was answered before its server was killed")
+	return a.job(tool, args)
+}
+
 // killed is job with a server that is killed each time the job is doing one of the words, and started again. The
 // campaign goes on where it was: the same call is the same job.
 func (a *agent) killed(tool string, args map[string]any, words ...string) answer {
@@ -177,9 +203,7 @@ func (a *agent) killed(tool string, args map[string]any, words ...string) answer
 	first := a.call(tool, args)
 	require.Equal(a.t, "running", first.text("state"), "%s: %s", tool, first)
 	for _, word := range words {
-		if word != "" {
-			a.doing(first.text("job"), word)
-		}
+		a.doing(first.text("job"), word)
 		a.client = a.restart()
 		again := a.call(tool, args)
 		require.Equal(a.t, first.text("job"), again.text("job"), "the same call is the same job: %s", again)

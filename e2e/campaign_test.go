@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -42,6 +43,9 @@ func straight(a *agent, tool string, args map[string]any, _ ...string) answer {
 
 func dying(a *agent, tool string, args map[string]any, words ...string) answer {
 	a.t.Helper()
+	if tool == "list_flags" { // usually answers at once
+		return a.killedAsking(tool, args, words[0])
+	}
 	return a.killed(tool, args, words...)
 }
 
@@ -50,7 +54,7 @@ func (a *agent) search(do play) (best map[string]string) {
 	a.t.Helper()
 	best = map[string]string{}
 	for _, entry := range []string{"sglang", "vllm"} {
-		flags := do(a, "list_flags", map[string]any{"framework": entry, "match": "attention"}, "")
+		flags := do(a, "list_flags", map[string]any{"framework": entry, "match": "attention"}, `"args":{"entry":"`+entry+`"`)
 		require.NotEmpty(a.t, flags.list("flags"))
 		require.NotEmpty(a.t, flags.text("version"))
 	}
@@ -159,6 +163,27 @@ func (a *agent) checkLedger(w *world) {
 	require.Len(a.t, led["report.written"], 1)
 }
 
+// cheat makes calls that must be refused before a patch is proposed; none of them leaves anything but its refusal.
+func (a *agent) cheat(args map[string]any) {
+	a.t.Helper()
+	with := func(key string, value any) map[string]any {
+		out := maps.Clone(args)
+		out[key] = value
+		return out
+	}
+	a.refused("analyze_trace", map[string]any{"trace": "trace-99"}, "trace-99", "trace-1")
+	a.refused("analyze_trace", map[string]any{"trace": "trace-1", "against": "trace-98"}, "trace-98", "trace-1")
+	a.refused("analyze_trace", map[string]any{"trace": "trace-1", "table": "stack"}, "stack", "kernel")
+	a.refused("propose_patch", with("diff", "this is no diff\n"), "diff")
+	a.refused("propose_patch", with("diff", strings.Replace(string(sim.DemoPatch()), "@@ -", "@@ -9", 1)), "diff")
+	a.refused("propose_patch", with("diff", strings.ReplaceAll(string(sim.DemoPatch()), "fused_norm_rope.py", "no_such_file.py")), "no_such_file.py")
+	a.refused("propose_patch", with("rows", []string{"kernel:decode:1@0000000000000000"}), "evid.row-known", "kernel:decode:1@0000000000000000")
+	a.refused("propose_patch", with("diff", string(sim.DemoPatch())+"--- /dev/null\n+++ b/python/sglang/bench_serving.py\n@@ -0,0 +1,1 @@\n+REQUESTS = 8\n"), "patch.harness-untouched")
+	a.refused("apply_patch_branch", map[string]any{"proposal": "patch-1"}, "patch-1")
+	a.refused("revalidate", map[string]any{"proposal": "patch-1"}, "patch-1")
+	require.Empty(a.t, a.call("get_campaign", nil).list("proposals"))
+}
+
 func TestCampaignWithHandshake(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sim.Config{})
@@ -167,7 +192,9 @@ func TestCampaignWithHandshake(t *testing.T) {
 	best := a.search(straight)
 	a.measure(straight, best)
 	a.profile(straight, best)
-	proposal := a.call("propose_patch", a.evidence(best))
+	args := a.evidence(best)
+	a.cheat(args)
+	proposal := a.call("propose_patch", args)
 	require.Equal(t, "patch-1", proposal.text("proposal"))
 	shown := w.approve(a.campaign, "patch-1")
 	require.Contains(t, shown, "ENABLE_FUSED_QK_NORM_ROPE")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ type process struct {
 	in     io.WriteCloser
 	out    io.ReadCloser
 	stderr string // file
+	http   bool   // its input's end does not end it
 }
 
 // environ is what a program of the world sees: nothing of this process but the search path.
@@ -60,6 +62,20 @@ func (p *process) stdio(era string) *server.Client {
 	return c
 }
 
+// servedAt finds the address that a server prints when it serves HTTP.
+var servedAt = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+/mcp`)
+
+// serveHTTP starts a server on a free port and speaks streamable HTTP to it.
+func (w *world) serveHTTP(era string) (*process, *server.Client) {
+	w.t.Helper()
+	p := w.serve("--http", "127.0.0.1:0")
+	p.http = true
+	require.Eventually(w.t, func() bool { return servedAt.MatchString(p.errors()) }, 20*time.Second, 20*time.Millisecond)
+	c, err := server.DialHTTP(w.t.Context(), servedAt.FindString(p.errors()), server.DialOptions{Era: era, Name: "e2e", Version: "0"})
+	require.NoError(w.t, err)
+	return p, c
+}
+
 // kill is kill -9.
 func (p *process) kill() {
 	p.t.Helper()
@@ -75,6 +91,9 @@ func (p *process) stop() {
 		return
 	}
 	_ = p.in.Close()
+	if p.http {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- p.cmd.Wait() }()
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {

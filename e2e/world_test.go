@@ -148,3 +148,13 @@ func (w *world) ended() {
 	}
 	require.Empty(w.t, left, "processes of the home or its host still run")
 }
+
+// strangersKey is a known_hosts file in which the host has another key.
+func (w *world) strangersKey(known string) string {
+	w.t.Helper()
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(w.t, err)
+	key, err := ssh.NewPublicKey(public)
+	require.NoError(w.t, err)
+	return strings.Fields(known)[0] + " " + string(ssh.MarshalAuthorizedKey(key))
+}

@@ -1,0 +1,52 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sotaloop/sotaloop/internal/sim"
+	"github.com/sotaloop/sotaloop/server"
+)
+
+// Every client brings its own server. Two on one home, one over HTTP and one over stdio, in both eras, are one product:
+// a call of either is the same job, one of them runs it, and the other takes over when that one is killed.
+func TestTwoServersOnOneHome(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sim.Config{})
+	runner, client := w.serveHTTP(server.Era2026)
+	a := &agent{t: t, client: client}
+	b, _ := w.stdioAgent(server.Era2025)
+	a.open(w, w.terms())
+	b.campaign, b.runDir = a.campaign, a.runDir
+
+	flags := map[string]any{"framework": "sglang"}
+	require.Equal(t, a.call("list_flags", flags).text("job"), b.call("list_flags", flags).text("job"))
+	best := a.search(straight)
+	require.Equal(t, best, b.search(straight), "the other server answers from the same ledger")
+
+	blocks := map[string]any{"candidates": []string{best["sglang"], best["vllm"]}, "blocks": 6}
+	job := a.call("run_benchmark", blocks).text("job")
+	require.Equal(t, job, b.call("run_benchmark", blocks).text("job"))
+	a.doing(job, "block-1")
+	require.Empty(t, b.call("wait_job", map[string]any{"job": job, "timeout_s": 1}).text("doing"), "only the runner knows what the job is doing")
+	b.refused("cancel_job", map[string]any{"job": job, "reason": "I am impatient"}, "busy", "another server")
+
+	runner.kill()
+	began := time.Now()
+	b.until(job, func(out answer) bool { return out.text("doing") != "" || out.text("state") != "running" })
+	require.Less(t, time.Since(began), 8*time.Second, "the other server takes over within seconds")
+
+	_, a.client = w.serveHTTP(server.Era2025)
+	require.Equal(t, job, a.call("run_benchmark", blocks).text("job"))
+	require.Equal(t, b.measure(straight, best), a.measure(straight, best))
+	require.Equal(t, "loss", a.call("write_report", nil).text("verdict"))
+	a.verified(w)
+	led := readLedger(t, a.runDir)
+	led.nothingTwice(t, w)
+	require.Equal(t, map[string]int{"search": 4, "block": 12}, led.count("launch.ended", "phase"))
+	require.Len(t, led["verdict.taken"], 1)
+}
