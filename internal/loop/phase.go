@@ -197,13 +197,21 @@ func (s *State) Allowed() []fault.Next {
 
 // allowedNow is Allowed with the jobs that run before it.
 func (s *State) allowedNow() []fault.Next {
-	var running []fault.Next
+	var out []fault.Next
 	for _, j := range s.Jobs {
-		if j.End == nil {
-			running = append(running, fault.Next{Tool: "wait_job", Why: fmt.Sprintf("%s (%s) goes on", j.Job, j.Tool)})
+		switch {
+		case j.End == nil && j.Tool == "propose_patch":
+			out = append(out, fault.Next{Tool: "wait_job", Why: j.Job + " ends when the human has decided; end the turn and come back, nothing is lost"})
+		case j.End == nil:
+			out = append(out, fault.Next{Tool: "wait_job", Why: fmt.Sprintf("%s (%s) goes on", j.Job, j.Tool)})
 		}
 	}
-	return append(running, s.Allowed()...)
+	for _, n := range s.Allowed() {
+		if n.Tool != "wait_job" || len(out) == 0 {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // nextReported is what may follow a report: another round where the target is still behind, or other terms.

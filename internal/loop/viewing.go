@@ -228,6 +228,7 @@ const (
 	defaultWait = 45 * time.Second
 	maxWait     = 50 * time.Second
 	watchPoll   = 250 * time.Millisecond
+	logLines    = 20 // the newest lines that an answer holds
 )
 
 // WaitJob waits for a job for at most timeout. Still running is no error.
@@ -270,7 +271,7 @@ func (c *campaign) waited(st *State, j *Job, cursor int) JobAnswer {
 	v := c.jobView(st, j)
 	out := JobAnswer{Answer: Answer{State: v.State, Job: j.Job}, Progress: v.Progress, Doing: v.Doing, ETA: v.ETA, Error: v.Error, Log: []string{}}
 	if live, ok := c.loop.jobs.View(c.key(j.Job), cursor); ok {
-		out.Log, out.Cursor = live.Log, strconv.Itoa(live.Cursor)
+		out.Log, out.Cursor = live.Log[max(0, len(live.Log)-logLines):], strconv.Itoa(live.Cursor)
 	}
 	switch {
 	case j.End == nil && j.Tool == "propose_patch":
