@@ -3,6 +3,7 @@
 package sotaloop_test
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -322,6 +323,9 @@ var traces = regexp.MustCompile(strings.Join([]string{
 	"registry.npm" + "js.org", "proxy.gol" + "ang.org", "sum.gol" + "ang.org", "files.python" + "hosted.org",
 }, "|"))
 
+// hints are what a text must hold for traces to be worth looking for.
+var hints = []string{"/wo" + "rk/", "/fa" + "rm/", "/ho" + "me/", "registry.npm" + "js", ".gol" + "ang.org", "files.python" + "hosted"}
+
 // anybody are user names of examples.
 var anybody = regexp.MustCompile("/ho" + `me/(me|you|user|agent|engineer|dev|ubuntu)/`)
 
@@ -340,6 +344,9 @@ func TestNoMachine(t *testing.T) {
 		text, err := os.ReadFile(name)
 		if err != nil || slices.Contains(text[:min(len(text), 8000)], 0) { // what holds zero bytes is no text
 			return err
+		}
+		if !slices.ContainsFunc(hints, func(h string) bool { return bytes.Contains(text, []byte(h)) }) {
+			return nil
 		}
 		for i, line := range strings.Split(string(text), "\n") {
 			if found := traces.FindString(anybody.ReplaceAllString(line, "~/")); found != "" {
