@@ -182,7 +182,7 @@ func TestLayers(t *testing.T) {
 			if slices.Contains(testSupport, room) {
 				t.Errorf("%s imports %s, which is for tests", s.path, room)
 			} else if layerOf(room) >= own {
-				t.Errorf("%s (layer %d) imports %s (layer %d): only lower layers may be imported", s.path, own, room, layerOf(room))
+				t.Errorf("%s (layer %d) imports %s (layer %d): only lower layers may be imported", s.path, own+1, room, layerOf(room)+1)
 			}
 		}
 	}

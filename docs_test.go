@@ -182,6 +182,11 @@ func TestDocsDependencies(t *testing.T) {
 		documented[name] = true
 		require.Contains(t, string(mod), "\t"+name+" "+version, "docs/DEPENDENCIES.md against go.mod")
 	}
+	for _, line := range strings.Split(string(mod), "\n") {
+		if name, _, ok := strings.Cut(strings.TrimSpace(line), " v"); ok && strings.HasPrefix(line, "\t") && !strings.Contains(line, "// indirect") {
+			require.True(t, documented[name], "go.mod requires %s, which docs/DEPENDENCIES.md does not explain", name)
+		}
+	}
 	for _, s := range sources(t) {
 		for _, p := range s.imports() {
 			first, _, _ := strings.Cut(p, "/")
