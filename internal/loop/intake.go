@@ -27,6 +27,7 @@ type intake struct {
 	seq  int
 	open map[string]*launchSoFar
 	busy string // who kept launches from beginning
+	cut  string // a launch of whose points some are not known
 }
 
 // launchSoFar is what is known of a launch that has not ended.
@@ -38,12 +39,14 @@ type launchSoFar struct {
 	fail   *worker.Failure
 	info   string
 	log    *ledger.Artifact
+	told   map[string]bool // points and captures whose end is known
+	cancel *worker.Failure // how a point was canceled
 }
 
 func newIntake(c *campaign, s step, plan worker.Plan) *intake {
 	in := &intake{c: c, step: s, plan: plan, open: map[string]*launchSoFar{}}
 	for _, l := range plan.Launches {
-		in.open[l.ID] = &launchSoFar{spec: l, phases: map[string]float64{}}
+		in.open[l.ID] = &launchSoFar{spec: l, phases: map[string]float64{}, told: map[string]bool{}}
 	}
 	return in
 }
@@ -74,8 +77,10 @@ func (in *intake) one(ctx context.Context, client *worker.Client, e worker.Event
 		l.fail = e.Failure
 		return in.keepLog(ctx, client, l, e)
 	case worker.EventPointDone, worker.EventPointFailed:
+		l.tell(e.Point, e.Failure)
 		return in.point(ctx, client, l, e)
 	case worker.EventCaptureDone, worker.EventCaptureFailed:
+		l.tell(e.Capture, e.Failure)
 		return in.capture(ctx, client, l, e)
 	case worker.EventLaunchStopped:
 		return in.stopped(ctx, client, l, e)
@@ -107,8 +112,15 @@ func (in *intake) stopped(ctx context.Context, client *worker.Client, l *launchS
 	if l.fail == nil && e.Failure != nil {
 		l.fail = e.Failure
 	}
-	if l.fail != nil && l.fail.Class == framework.FailForeign {
-		in.busy = l.fail.Reason // says nothing about the candidate: the launch is planned again
+	if l.fail == nil && !l.whole() {
+		l.fail = l.cancel
+	}
+	switch { // what says nothing about the candidate is no end: the launch is planned again
+	case l.fail != nil && l.fail.Class == framework.FailForeign:
+		in.busy = l.fail.Reason
+		return nil
+	case l.fail == nil && !l.whole():
+		in.cut = l.spec.ID
 		return nil
 	}
 	if l.fail != nil {
@@ -130,12 +142,38 @@ func (in *intake) stopped(ctx context.Context, client *worker.Client, l *launchS
 	return in.c.once(ctx, kindLaunch, end.RunID+"/"+end.Launch, end)
 }
 
-// ended is the end of the run. One whose launches somebody else's work kept from beginning has failed, so that they are
-// planned again.
+// tell notes the end of a point or capture.
+func (l *launchSoFar) tell(id string, why *worker.Failure) {
+	l.told[id] = true
+	if why != nil && why.Class == framework.FailCanceled {
+		l.cancel = why
+	}
+}
+
+// whole says whether the end of everything that the launch was to carry is known. It is not where the host's disk was
+// full, or where the worker was ended between two points.
+func (l *launchSoFar) whole() bool {
+	for _, p := range l.spec.Points {
+		if !l.told[p.ID] {
+			return false
+		}
+	}
+	for _, x := range l.spec.Captures {
+		if !l.told[x.ID] {
+			return false
+		}
+	}
+	return true
+}
+
+// ended is the end of the run. One with launches that have no end has failed, so that they are planned again.
 func (in *intake) ended(s worker.Status) RunEnded {
 	end := RunEnded{RunID: in.plan.RunID, State: s.State, Error: s.Reason}
 	if in.busy != "" && s.State == worker.StateDone {
 		end.State, end.Error, end.Busy = worker.StateFailed, in.busy, true
+	}
+	if in.cut != "" && end.State == worker.StateDone {
+		end.State, end.Error = worker.StateFailed, "not all points of launch "+in.cut+" are known"
 	}
 	return end
 }
