@@ -27,7 +27,7 @@ func (s *Server) failure(f *fault.Error) *mcp.CallToolResult {
 
 // wayOn gives a refusal of the caller's input a hint and a next call where it has none: no refusal is a dead end.
 func wayOn(name string, f *fault.Error) *fault.Error {
-	if f.Code != fault.InvalidInput && f.Code != fault.NotFound {
+	if f.Code != fault.InvalidInput && f.Code != fault.NotFound && f.Code != fault.RuleViolation {
 		return f
 	}
 	out := *f
@@ -56,11 +56,24 @@ type faultView struct {
 	Next    []fault.Next `json:"next"`
 }
 
+// clip cuts what a caller sent and is only named: a refusal repeats no megabyte.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + fmt.Sprintf("… (%d bytes)", len(s))
+}
+
 // faultJSON renders f without secrets.
 func (s *Server) faultJSON(f *fault.Error) json.RawMessage {
 	v := faultView{Code: f.Code, Rule: f.Rule, Message: f.Message, Field: f.Field, Got: f.Got, Want: f.Want, Hints: f.Hints, Next: f.Next}
 	if f.Cause != nil {
 		v.Message += ": " + f.Cause.Error()
+	}
+	v.Message, v.Got = clip(v.Message, 2000), clip(v.Got, 300)
+	v.Want = slices.Clone(v.Want[:min(len(v.Want), 100)])
+	for i, want := range v.Want {
+		v.Want[i] = clip(want, 200)
 	}
 	raw, err := compact(reflect.ValueOf(v))
 	if err != nil { // strings always encode

@@ -120,7 +120,11 @@ func (d *drafting) resolve(name string) (string, error) {
 	if len(typed) == 1 {
 		return typed[0], nil
 	}
-	f := fault.New(fault.NotFound, "no engine entry %q on host %q", name, d.r.Host).At("target", name, sortedKeys(d.entry.Engines)...)
+	field := "target"
+	if name != d.r.Target {
+		field = "against"
+	}
+	f := fault.New(fault.NotFound, "no engine entry %q on host %q", name, d.r.Host).At(field, name, sortedKeys(d.entry.Engines)...)
 	if near := nearest(name, sortedKeys(d.entry.Engines)); near != "" {
 		f.Hint("did you mean %q?", near)
 	}
@@ -146,7 +150,11 @@ func (d *drafting) command(entry, text string, t contract.Framework) (map[string
 	if flags, ok := d.r.fixed[entry]; ok && strings.TrimSpace(text) == "" {
 		return flags, nil
 	}
-	return parseCommand(text, t)
+	flags, err := parseCommand(text, t)
+	if names := leftOut(text, flags); err == nil && len(names) > 0 {
+		d.assume("command of %s: %s left out, being the contract's or the worker's to set", entry, strings.Join(names, ", "))
+	}
+	return flags, err
 }
 
 // parseCommand reads a pasted command line by the adapter's flag classes: knobs stay, contract and host flags are left
@@ -197,6 +205,9 @@ func (d *drafting) terms(c *contract.Contract) error {
 	if err := d.sla(c); err != nil {
 		return err
 	}
+	if err := vetTerms(c, d.r.Key); err != nil {
+		return err
+	}
 	return d.blocks(c)
 }
 
@@ -217,8 +228,9 @@ func (d *drafting) scenarios(c *contract.Contract) error {
 			s.Kind = contract.KindRandom
 		}
 		s.Stream = true
-		if s.Kind == contract.KindRandom {
+		if s.Kind == contract.KindRandom && !s.IgnoreEOS {
 			s.IgnoreEOS = true
+			d.assume("scenario %s: ignore_eos, since random token ids have no natural end; answers are streamed", s.Name)
 		}
 		if s.Arrival == "" {
 			s.Arrival = contract.ArrivalClosed
@@ -331,10 +343,13 @@ func (d *drafting) found(c *contract.Contract, name string, f worker.Facts, gpus
 			}
 			d.assume("gpus: %v", c.Host.GPUs)
 		}
+		if err := vetGPUs(c.Host.GPUs); err != nil {
+			return err
+		}
 		var missing []int
 		c.Host.GPUModel, c.Host.Driver, c.Host.GPUMemory, missing = gpuFacts(gpus, c.Host.GPUs)
 		if len(missing) > 0 || len(c.Host.GPUs) == 0 {
-			return fault.New(fault.NotFound, "host %q has no GPU %v", name, missing).At("gpus", fmt.Sprint(c.Host.GPUs)).Hint("list_hosts with refresh shows the GPUs")
+			return fault.New(fault.NotFound, "host %q has no GPU %v", name, missing).At("gpus", fmt.Sprint(c.Host.GPUs), gpuNames(gpus)...).Hint("name GPUs of want; list_hosts with refresh shows their state")
 		}
 		if len(d.entry.GPUs) > 0 {
 			for _, g := range c.Host.GPUs {
@@ -379,6 +394,9 @@ func (d *drafting) model(c *contract.Contract, f worker.Facts) error {
 	c.Model = contract.Model{ID: d.r.Model, Revision: d.r.Revision, Path: m.Path, Identity: m.Identity, Tokenizer: d.r.Tokenizer, Vocabulary: max(config.Vocab, config.Text.Vocab)}
 	if c.Model.Vocabulary == 0 {
 		return fault.New(fault.InvalidInput, "config.json of %q names no vocab_size", d.r.Model).At("model", d.r.Model).Hint("random prompts are drawn from the vocabulary; give a model folder with a complete config.json")
+	}
+	if err := d.vetNames(c); err != nil {
+		return err
 	}
 	if config.Context > 0 && c.LongestSequence() > config.Context {
 		return fault.New(fault.RuleViolation, "a scenario needs %d tokens, the model has %d", c.LongestSequence(), config.Context).ByRule("fair.sequence-limit").
