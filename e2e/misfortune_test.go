@@ -132,3 +132,56 @@ func (a *agent) failing(tool string, args map[string]any, words ...string) {
 	}
 	a.clear(out, words...)
 }
+
+// What breaks while blocks are measured: the connection, the worker, the trust in the host's key, the host's disk. The
+// campaign goes on each time, by itself or with the same call once more, and ends with each block measured once.
+func TestWhatBreaksOnTheWayIsMended(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sim.Config{})
+	disk := w.smallDisk()
+	a, _ := w.stdioAgent(server.Era2026)
+	terms := w.terms()
+	terms["budget_launches"] = 1
+	a.open(w, terms)
+	for _, entry := range []string{"sglang", "vllm"} {
+		a.job("list_flags", map[string]any{"framework": entry})
+		a.job("search_deployments", map[string]any{"framework": entry})
+	}
+	blocks := map[string]any{"candidates": []string{"sglang-00", "vllm-00"}}
+	job := a.call("run_benchmark", blocks).text("job")
+
+	a.doing(job, "block-0")
+	w.door.shut()
+	a.doing(job, "cannot be reached")
+	w.door.open()
+	a.doing(job, "block-1")
+
+	worker := w.processes(" worker run --dir ")
+	require.Len(t, worker, 1)
+	worker[0].end()
+	require.Contains(t, fmt.Sprint(a.doing(job, "block-2")["log"]), "lost")
+
+	known, err := os.ReadFile(w.config("known_hosts"))
+	require.NoError(t, err)
+	w.write("known_hosts", w.strangersKey(string(known)))
+	w.door.shut()
+	w.door.open()
+	a.failing("run_benchmark", blocks, "is changed", "known_hosts")
+	w.write("known_hosts", string(known))
+
+	if disk != nil {
+		job = a.call("run_benchmark", blocks).text("job")
+		a.doing(job, "block-4")
+		disk.fill()
+		a.failing("run_benchmark", blocks, "no space left on device", "call again")
+		disk.empty()
+	}
+	require.Len(t, a.job("run_benchmark", blocks).list("rows"), 12)
+	require.Equal(t, "loss", a.call("compare_results", nil).list("verdicts")[0].text("verdict"))
+	a.call("write_report", nil)
+	a.verified(w)
+	led := readLedger(t, a.runDir)
+	led.factsOnce(t)
+	require.Equal(t, map[string]int{"search": 2, "block": 12}, led.count("launch.ended", "phase"))
+	require.Equal(t, 1, led.count("run.ended", "state")["lost"])
+}
