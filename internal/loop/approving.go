@@ -73,7 +73,8 @@ func (s *State) waiting(proposal string) (*ProposalState, error) {
 	}
 	p := s.Proposal(proposal)
 	if p == nil {
-		return nil, fault.New(fault.NotFound, "no proposal %q in this campaign", proposal).At("proposal", proposal, ids...)
+		return nil, fault.New(fault.NotFound, "no proposal %q in this campaign", proposal).At("proposal", proposal, ids...).
+			Hint("use an id that propose_patch returned").Then("get_campaign", "lists proposals and what is allowed now")
 	}
 	if p.Branch != nil {
 		return nil, fault.New(fault.Conflict, "%s is applied already as %s", p.ID, p.Branch.Branch)
@@ -288,7 +289,7 @@ func (l *Loop) Apply(ctx context.Context, campaignID, proposal string) (Branch, 
 		return Branch{}, err
 	}
 	b := st.Proposal(proposal).Branch
-	return Branch{Answer: Answer{State: StateDone, Next: st.Allowed(), Evidence: []string{"commit " + b.Commit}}, Branch: b.Branch, Commit: b.Commit, Tree: b.Tree}, nil
+	return Branch{Answer: Answer{State: StateDone, Next: st.allowedNow(), Evidence: []string{"commit " + b.Commit}}, Branch: b.Branch, Commit: b.Commit, Tree: b.Tree}, nil
 }
 
 // createBranch writes the commit with its evidence trailers.

@@ -94,7 +94,7 @@ func (c *campaign) refuse(ctx context.Context, tool string, v *rules.Violation) 
 	}
 	if len(f.Next) == 0 {
 		if s, err := c.state(); err == nil {
-			f.Next = s.Allowed()
+			f.Next = s.allowedNow()
 		}
 	}
 	return f
@@ -315,5 +315,5 @@ func (c *campaign) jobAnswer(j *Job) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{State: StateDone, Job: j.Job, Next: s.Allowed()}, nil
+	return Answer{State: StateDone, Job: j.Job, Next: s.allowedNow()}, nil
 }

@@ -117,20 +117,24 @@ func TestBlocksGoOnWithTheirCandidates(t *testing.T) {
 func TestANarrowSpaceIsNoFullEffort(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		knobs  int
-		failed string
-		says   bool
+		launches, knobs, tried int
+		failed                 string
+		ours                   bool
+		says                   bool
 	}{
-		"narrower than the target's": {1, "", true},
-		"as wide as the target's":    {3, "", false},
-		"it does not serve at all":   {0, "candidate 0 does not start", false},
+		"narrower than the target's":       {2, 1, 2, "", false, true},
+		"as wide as the target's":          {2, 3, 9, "", false, false},
+		"it does not serve at all":         {2, 0, 0, "candidate 0 does not start", false, false},
+		"all launches on one knob":         {10, 1, 2, "", false, true},
+		"all launches on the default ones": {10, 2, 5, "", true, false},
+		"few knobs, all their values":      {10, 2, 9, "", false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			home := t.TempDir()
 			id := opened(t).searched("sglang", "vllm").
-				add("search.ended", loop.SearchEnded{Entry: "sglang", Strategy: "auto", Launches: 10, Knobs: 3, Why: "budget", Best: map[string]string{"chat": "sglang-00"}}).
-				add("search.ended", loop.SearchEnded{Entry: "vllm", Strategy: "auto", Launches: 2, Knobs: c.knobs, Why: "nothing left", Failed: c.failed, Best: map[string]string{"chat": "vllm-00"}}).
+				add("search.ended", loop.SearchEnded{Entry: "sglang", Strategy: "auto", Launches: 10, Knobs: 3, Tried: 8, Why: "budget", Best: map[string]string{"chat": "sglang-00"}}).
+				add("search.ended", loop.SearchEnded{Entry: "vllm", Strategy: "auto", Launches: c.launches, Knobs: c.knobs, Tried: c.tried, Default: c.ours, Why: "nothing left", Failed: c.failed, Best: map[string]string{"chat": "vllm-00"}}).
 				blocks(8, 2).verdict("win").in(home)
 			out, err := newLoop(t, home, newHost()).WriteReport(t.Context(), id)
 			require.NoError(t, err)
@@ -165,5 +169,5 @@ func TestASearchWithoutASpaceIsNotOfTheDefaultAlone(t *testing.T) {
 			require.NoError(t, json.Unmarshal(e.Payload, &job))
 		}
 	}
-	require.JSONEq(t, `{"entry":"vllm","base":{"max-num-seqs":64},"space":{"max-num-batched-tokens":[2048,4096,8192,16384]},"strategy":"auto"}`, string(job.Args), "what the base fixes is not searched")
+	require.JSONEq(t, `{"entry":"vllm","base":{"max-num-seqs":64},"space":{"max-num-batched-tokens":[2048,4096,8192,16384]},"strategy":"auto","default_space":true}`, string(job.Args), "what the base fixes is not searched")
 }

@@ -37,7 +37,7 @@ func (l *Loop) Compare(ctx context.Context, campaignID, scenario string) (Compar
 		return Comparison{}, err
 	}
 	out := Comparison{
-		Answer:  Answer{State: StateDone, Next: st.Allowed(), Warnings: slices.Clone(taken.Result.Warnings), Evidence: []string{"verdict@" + taken.Digest[:min(16, len(taken.Digest))]}},
+		Answer:  Answer{State: StateDone, Next: st.allowedNow(), Warnings: slices.Clone(taken.Result.Warnings), Evidence: []string{"verdict@" + taken.Digest[:min(16, len(taken.Digest))]}},
 		Behind:  st.Behind(),
 		Winners: []map[string]any{}, Failed: []map[string]any{}, Verdicts: []map[string]any{},
 	}

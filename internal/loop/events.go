@@ -143,7 +143,8 @@ type SearchEnded struct {
 	Best     map[string]string  `json:"best"` // scenario → candidate
 	Scores   map[string]float64 `json:"scores"`
 	Why      string             `json:"why"`
-	Failed   string             `json:"failed,omitempty"` // preflight failure: the framework did not serve the model
+	Failed   string             `json:"failed,omitempty"`        // preflight failure: the framework did not serve the model
+	Default  bool               `json:"default_space,omitempty"` // the caller named no space
 }
 
 // VerdictTaken is a look at the blocks, recorded once a look.

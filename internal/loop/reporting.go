@@ -130,6 +130,10 @@ func (s *State) unequalEffort() string {
 		if e, ok := effort[side.Entry]; ok && e.Launches < target.Launches && e.Exhausted == "" {
 			return fmt.Sprintf("fair.equal-effort: %s got %d search launches, %s %d", side.Entry, e.Launches, s.Contract.Target.Entry, target.Launches)
 		}
+		theirs, ours := s.Searches[side.Entry], s.Searches[s.Contract.Target.Entry]
+		if theirs.Failed == "" && !theirs.Default && theirs.Knobs < ours.Knobs && theirs.Tried < ours.Tried {
+			return fmt.Sprintf("fair.equal-effort: %s was searched over %d values of %d knobs, %s over %d of %d", side.Entry, theirs.Tried, theirs.Knobs, s.Contract.Target.Entry, ours.Tried, ours.Knobs)
+		}
 	}
 	return ""
 }

@@ -24,6 +24,7 @@ type searchArgs struct {
 	Base     map[string]any   `json:"base"`
 	Space    map[string][]any `json:"space"`
 	Strategy string           `json:"strategy"`
+	Default  bool             `json:"default_space,omitempty"` // the caller named no space
 }
 
 // Search finds one side's best deployment within the budget that every side gets. A side is searched once a campaign.
@@ -47,7 +48,7 @@ func (l *Loop) Search(ctx context.Context, r SearchRequest) (Search, error) {
 		return Search{}, err
 	}
 	if done, ok := st.Searches[side.Entry]; ok && c.openJob(st, "search_deployments", args) == nil {
-		answer, err := c.searchAnswer(Answer{State: StateDone, Next: st.Allowed()}, side.Entry)
+		answer, err := c.searchAnswer(Answer{State: StateDone, Next: st.allowedNow()}, side.Entry)
 		answer.Warnings = append(answer.Warnings, fmt.Sprintf("%s was searched already with %d launches; this is that result, and the arguments of this call were not used", side.Entry, done.Launches))
 		return answer, err
 	}
@@ -282,7 +283,7 @@ func preflightFailure(st *State, entry string) string {
 
 // endSearch records effort, coverage and the best candidate of each scenario.
 func (c *campaign) endSearch(ctx context.Context, st *State, args searchArgs, why string, cov search.Coverage, failed string) error {
-	end := SearchEnded{Entry: args.Entry, Strategy: args.Strategy, Knobs: len(args.Space), Tried: cov.Tried, Listed: cov.Listed, Why: why, Failed: failed}
+	end := SearchEnded{Entry: args.Entry, Strategy: args.Strategy, Knobs: len(args.Space), Tried: cov.Tried, Listed: cov.Listed, Why: why, Failed: failed, Default: args.Default}
 	scoreSearch(st, &end)
 	return c.put(ctx, kindSearch, end)
 }

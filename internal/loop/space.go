@@ -91,7 +91,7 @@ func (a searchArgs) spelled(fw framework.Framework, help *framework.Help) (searc
 		}
 	}
 	if len(a.Space) == 0 {
-		a.Space = defaultSpace(fw, help, a.Base)
+		a.Space, a.Default = defaultSpace(fw, help, a.Base), true
 	}
 	return a, nil
 }

@@ -279,13 +279,13 @@ func (c *campaign) waited(st *State, j *Job, cursor int) JobAnswer {
 	case j.End == nil:
 		out.Next = []fault.Next{{Tool: "wait_job", Why: "the job goes on; while much remains, end the turn: nothing is lost"}}
 	case j.End.State == "done":
-		out.Next = append([]fault.Next{{Tool: j.Tool, Why: "the same call again answers with the result"}}, st.Allowed()...)
+		out.Next = append([]fault.Next{{Tool: j.Tool, Why: "the same call again answers with the result"}}, st.allowedNow()...)
 	case j.End.State == "failed":
 		f := parseError(j.End.Error)
-		out.Next = append(f.Next, st.Allowed()...)
+		out.Next = append(f.Next, st.allowedNow()...)
 		out.Warnings = f.Hints
 	default:
-		out.Next = st.Allowed()
+		out.Next = st.allowedNow()
 	}
 	return out
 }

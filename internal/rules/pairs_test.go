@@ -143,7 +143,13 @@ func searchPairs() map[string]pair {
 			"a flag of another build": func(f *rules.Facts) {
 				f.Search.Flags = append(f.Search.Flags, rules.FlagUse{Name: "enable-warp-speed", Nearest: []string{"enable-mixed-chunk"}})
 			},
+		}},
+		"flow.flag-value": {honest: atSearch, cheats: map[string]func(*rules.Facts){
 			"a value of another type": flag(rules.FlagUse{Name: "max-running-requests", Class: framework.ClassSearch, Problem: "not a number", Value: "many"}),
+			"a launch for nothing":    flag(rules.FlagUse{Name: "max-num-seqs", Class: framework.ClassSearch, Values: []any{256.0, -5.0}}),
+			"beyond every range":      flag(rules.FlagUse{Name: "max-num-seqs", Class: framework.ClassSearch, Values: []any{1e308}}),
+		}, honestTwins: map[string]func(*rules.Facts){
+			"minus one, which turns off": flag(rules.FlagUse{Name: "chunked-prefill-size", Class: framework.ClassSearch, Values: []any{-1.0, 0.0}}),
 		}},
 		"flow.flag-class": {honest: atSearch, cheats: map[string]func(*rules.Facts){
 			"a contract term":     flag(rules.FlagUse{Name: "dtype", Class: framework.ClassContract}),

@@ -92,6 +92,7 @@ var All = []Rule{
 	{"fair.trt-backend", "TensorRT-LLM is served by trtllm-serve with the PyTorch backend or not at all.", []int{10}, []Moment{AtSearch}, trtBackend},
 	{"flow.unknown-flag", "Every flag is in the captured help of that build.", []int{9}, []Moment{AtSearch}, unknownFlag},
 	{"flow.flag-class", "The caller sets search knobs only: contract terms, host flags and code-loading flags are not its to set.", []int{67, 79}, []Moment{AtSearch}, flagClass},
+	{"flow.flag-value", "Values fit the type, the choices and any range of their flag.", []int{9}, []Moment{AtSearch}, flagValue},
 	{"fair.pinned-knob", "Memory fractions and SGLang's schedule policy are searched only in a capacity study.", []int{18}, []Moment{AtSearch}, pinnedKnob},
 	{"fair.legal-layout", "Tensor, pipeline, data and expert parallelism fit the contract's GPUs.", []int{87}, []Moment{AtSearch}, legalLayout},
 	{"flow.contract-frozen", "Scenarios, SLA, threshold and block counts are the contract's; a change is a new campaign.", []int{22}, []Moment{AtBenchmark, AtCompare, AtProfile, AtRevalidate}, contractFrozen},

@@ -59,9 +59,21 @@ func unknownFlag(f *Facts) *Violation {
 				Fix:  "use a flag that list_flags shows",
 				Next: []fault.Next{{Tool: "list_flags", Why: "shows the flags this build accepts; match filters by name"}}}
 		}
+	}
+	return nil
+}
+
+func flagValue(f *Facts) *Violation {
+	for _, u := range f.Search.Flags {
 		if u.Problem != "" {
 			return &Violation{What: fmt.Sprintf("value %s does not fit --%s: %s", u.Value, u.Name, u.Problem), Field: u.Name, Got: u.Value, Want: u.Choices,
 				Fix: "give values of the flag's type"}
+		}
+		for _, v := range u.Values {
+			if n, ok := v.(float64); ok && (n < -1 || n > 1e12) {
+				return &Violation{What: fmt.Sprintf("value %v of --%s is out of every range", v, u.Name), Field: u.Name, Got: fmt.Sprint(v), Want: []string{"-1 to 1e12"},
+					Fix: "give values that the framework can run with: a launch is spent on each"}
+			}
 		}
 	}
 	return nil
