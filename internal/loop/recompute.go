@@ -116,7 +116,7 @@ func JobSpec(j JobStarted) (string, error) {
 // NamesRun says whether a planned run's id is that of its campaign, job and step.
 func (s *State) NamesRun(r RunPlanned) bool {
 	for attempt := range mostAttempts {
-		if runID(s.Contract.Campaign, r.Job, fmt.Sprintf("%s#%d", r.Step, attempt+1)) == r.RunID {
+		if runID(s.Digest, r.Job, fmt.Sprintf("%s#%d", r.Step, attempt+1)) == r.RunID {
 			return true
 		}
 	}
@@ -312,4 +312,4 @@ func (s *State) ReportInput(version string, read ReadArtifact) (ReportInput, err
 func SymptomDigest(s Symptom) string { return contract.Digest([]byte(s.Scenario + "\n" + s.Metric)) }
 
 // RunID is the id of a step's first run: it names the folder on the host.
-func RunID(campaign, job, step string) string { return runID(campaign, job, step+"#1") }
+func RunID(contractDigest, job, step string) string { return runID(contractDigest, job, step+"#1") }

@@ -42,9 +42,10 @@ type step struct {
 	from, to float64
 }
 
-// runID names a run: the same campaign, job and step give the same folder on the host.
-func runID(campaign, job, step string) string {
-	sum := sha256.Sum256([]byte(campaign + "\n" + job + "\n" + step))
+// runID names a run: the same campaign, job and step give the same folder on the host. A campaign is named by its
+// contract's digest, which holds a drawn seed: two homes give their campaigns the same names, and may share a host's account.
+func runID(contractDigest, job, step string) string {
+	sum := sha256.Sum256([]byte(contractDigest + "\n" + job + "\n" + step))
 	return hex.EncodeToString(sum[:10])
 }
 
@@ -57,7 +58,7 @@ func (c *campaign) execute(ctx context.Context, s step, p *jobs.Progress) error 
 		if err != nil {
 			return err
 		}
-		id := runID(c.id, s.job, fmt.Sprintf("%s#%d", s.name, attempt))
+		id := runID(state.Digest, s.job, fmt.Sprintf("%s#%d", s.name, attempt))
 		if r, over := state.Runs[id]; over && r.State != worker.StateDone {
 			continue
 		} else if over {

@@ -224,7 +224,7 @@ func (b *builder) launch(id, side, phase string, block int, points ...string) wo
 // run records a run of launches: plan, points, ends.
 func (b *builder) run(job, step string, launches ...worker.Launch) {
 	st := b.state()
-	r := loop.RunPlanned{Job: job, Step: step, Host: "sim", RunID: loop.RunID(campaignID, job, step)}
+	r := loop.RunPlanned{Job: job, Step: step, Host: "sim", RunID: loop.RunID(st.Digest, job, step)}
 	plan := st.PlanFrame(r, worker.Plan{Workdir: "~/sotaloop", LeaseDir: "/tmp/leases", Launches: launches})
 	r.Plan = b.putJSON("benchmark/plans/"+r.RunID+".json", plan)
 	b.add("run.planned", r)
