@@ -20,6 +20,7 @@ import (
 // agent is a scripted agent: it knows the tools and what answers and refusals tell it, nothing else.
 type agent struct {
 	t        *testing.T
+	w        *world
 	client   *server.Client
 	campaign string
 	runDir   string
@@ -58,7 +59,7 @@ func (a answer) String() string {
 func (w *world) stdioAgent(era string) (*agent, *process) {
 	w.t.Helper()
 	p := new(process)
-	a := &agent{t: w.t, restart: func() *server.Client {
+	a := &agent{t: w.t, w: w, restart: func() *server.Client {
 		if p.cmd != nil {
 			p.kill()
 		}
@@ -162,18 +163,9 @@ func (a *agent) until(job string, enough func(answer) bool) answer {
 		if enough(out) {
 			return out
 		}
+		require.Contains(a.t, []string{"running", "waiting_for_human"}, out.text("state"), "%s ended: %s", job, out)
 		require.True(a.t, time.Now().Before(end), "%s takes too long: %s", job, out)
 	}
-}
-
-// doing waits until a job that runs says a word of what it is doing.
-func (a *agent) doing(job, word string) answer {
-	a.t.Helper()
-	out := a.until(job, func(out answer) bool {
-		return out.text("state") != "running" || strings.Contains(out.text("doing"), word)
-	})
-	require.Equal(a.t, "running", out.text("state"), "%s ended before it was %q: %s", job, word, out)
-	return out
 }
 
 // killedAsking makes a call whose server is killed before it answers, once the campaign's ledger holds word, and gives the
@@ -196,14 +188,14 @@ func (a *agent) killedAsking(tool string, args map[string]any, word string) answ
 	return a.job(tool, args)
 }
 
-// killed is job with a server that is killed each time the job is doing one of the words, and started again. The
+// killed is job with a server that is killed each time one of the events happens on the host, and started again. The
 // campaign goes on where it was: the same call is the same job.
-func (a *agent) killed(tool string, args map[string]any, words ...string) answer {
+func (a *agent) killed(tool string, args map[string]any, events ...string) answer {
 	a.t.Helper()
 	first := a.call(tool, args)
 	require.Equal(a.t, "running", first.text("state"), "%s: %s", tool, first)
-	for _, word := range words {
-		a.doing(first.text("job"), word)
+	for _, event := range events {
+		a.w.happens(event)
 		a.client = a.restart()
 		again := a.call(tool, args)
 		require.Equal(a.t, first.text("job"), again.text("job"), "the same call is the same job: %s", again)

@@ -33,20 +33,20 @@ func spaces(entry string) map[string]any {
 	return map[string]any{"framework": entry, "space": map[string]any{"max-running-requests": []any{64}}}
 }
 
-// play is how an agent gets a job's result: straight, or with a server that dies at the words.
-type play func(a *agent, tool string, args map[string]any, words ...string) answer
+// play is how an agent gets a job's result: straight, or with a server that dies at events on the host.
+type play func(a *agent, tool string, args map[string]any, events ...string) answer
 
 func straight(a *agent, tool string, args map[string]any, _ ...string) answer {
 	a.t.Helper()
 	return a.job(tool, args)
 }
 
-func dying(a *agent, tool string, args map[string]any, words ...string) answer {
+func dying(a *agent, tool string, args map[string]any, events ...string) answer {
 	a.t.Helper()
 	if tool == "list_flags" { // usually answers at once
-		return a.killedAsking(tool, args, words[0])
+		return a.killedAsking(tool, args, events[0])
 	}
-	return a.killed(tool, args, words...)
+	return a.killed(tool, args, events...)
 }
 
 // search captures flags, searches both sides and gives the best candidate of each.
@@ -59,7 +59,7 @@ func (a *agent) search(do play) (best map[string]string) {
 		require.NotEmpty(a.t, flags.text("version"))
 	}
 	for _, entry := range []string{"sglang", "vllm"} {
-		found := do(a, "search_deployments", spaces(entry), entry+"-00.search")
+		found := do(a, "search_deployments", spaces(entry), "launch.started "+entry+"-00.search")
 		require.Len(a.t, found.list("candidates"), 2, "%s", found)
 		best[entry] = found.text("best")
 		require.NotEmpty(a.t, best[entry])
@@ -74,7 +74,7 @@ func (a *agent) search(do play) (best map[string]string) {
 func (a *agent) measure(do play, best map[string]string) answer {
 	a.t.Helper()
 	args := map[string]any{"candidates": []string{best["sglang"], best["vllm"]}, "blocks": 6}
-	bench := do(a, "run_benchmark", args, "block-0", "block-2", "block-5")
+	bench := do(a, "run_benchmark", args, "launch.started .block-0", "launch.ready .block-2", "point.done .block-5")
 	require.Len(a.t, bench.list("rows"), 12)
 	verdicts := a.call("compare_results", nil).list("verdicts")
 	require.Len(a.t, verdicts, 1)
@@ -86,9 +86,9 @@ func (a *agent) measure(do play, best map[string]string) answer {
 // profile captures both sides and the target's mapping.
 func (a *agent) profile(do play, best map[string]string) {
 	a.t.Helper()
-	require.Len(a.t, do(a, "capture_profile", map[string]any{"candidate": best["sglang"], "scenario": "chat"}, "prefill", "decode").list("traces"), 2)
+	require.Len(a.t, do(a, "capture_profile", map[string]any{"candidate": best["sglang"], "scenario": "chat"}, "launch.started .profile", "capture.done /prefill").list("traces"), 2)
 	require.Len(a.t, a.job("capture_profile", map[string]any{"candidate": best["sglang"], "scenario": "chat", "mapping": true}).list("traces"), 2)
-	require.Len(a.t, do(a, "capture_profile", map[string]any{"candidate": best["vllm"], "scenario": "chat"}, "decode").list("traces"), 2)
+	require.Len(a.t, do(a, "capture_profile", map[string]any{"candidate": best["vllm"], "scenario": "chat"}, "launch.started vllm-00.profile").list("traces"), 2)
 }
 
 // trace finds a side's trace of a stage.
@@ -132,7 +132,7 @@ func (a *agent) evidence(best map[string]string) map[string]any {
 // finish revalidates, reports and has the run directory verified by the program a stranger would use.
 func (a *agent) finish(do play, w *world) {
 	a.t.Helper()
-	reval := do(a, "revalidate", map[string]any{"proposal": "patch-1"}, "-1", "-3", "-5")
+	reval := do(a, "revalidate", map[string]any{"proposal": "patch-1"}, "launch.started .patched-0", "launch.stopped .base-2", "point.done .patched-5")
 	require.Equal(a.t, "win", reval.text("verdict"), "%s", reval)
 	require.Equal(a.t, "equal", reval.text("outputs_equal"), "%s", reval)
 	require.Greater(a.t, reval.number("measured"), 0.2)

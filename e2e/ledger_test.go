@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -102,6 +104,26 @@ func (w *world) launchesOnHost(e entries) map[string]int {
 		}
 	}
 	return out
+}
+
+// happens waits until the host's workers have recorded an event: its kind and a part of the launch's name, or of a
+// capture's.
+func (w *world) happens(event string) {
+	w.t.Helper()
+	kind, name, _ := strings.Cut(event, " ")
+	require.Eventually(w.t, func() bool {
+		files, _ := filepath.Glob(filepath.Join(w.layout.Home, "sotaloop", "runs", "*", "events.jsonl"))
+		for _, file := range files {
+			raw, _ := os.ReadFile(file)
+			for l := range strings.Lines(string(raw)) {
+				var e struct{ Kind, Launch, Capture string }
+				if strings.Contains(l, `"kind":"`+kind+`"`) && json.Unmarshal([]byte(l), &e) == nil && strings.Contains(e.Launch+"/"+e.Capture, name) {
+					return true
+				}
+			}
+		}
+		return false
+	}, 2*time.Minute, 25*time.Millisecond, event)
 }
 
 // rows counts rows by use and phase.

@@ -150,16 +150,16 @@ func TestWhatBreaksOnTheWayIsMended(t *testing.T) {
 	blocks := map[string]any{"candidates": []string{"sglang-00", "vllm-00"}}
 	job := a.call("run_benchmark", blocks).text("job")
 
-	a.doing(job, "block-0")
+	w.happens("launch.started .block-0")
 	w.door.shut()
-	a.doing(job, "cannot be reached")
+	a.until(job, func(out answer) bool { return strings.Contains(out.text("doing"), "cannot be reached") })
 	w.door.open()
-	a.doing(job, "block-1")
+	w.happens("launch.started .block-1")
 
 	worker := w.processes(" worker run --dir ")
 	require.Len(t, worker, 1)
 	worker[0].end()
-	require.Contains(t, fmt.Sprint(a.doing(job, "block-2")["log"]), "lost")
+	a.until(job, func(out answer) bool { return strings.Contains(fmt.Sprint(out["log"]), "the worker was lost") })
 
 	known, err := os.ReadFile(w.config("known_hosts"))
 	require.NoError(t, err)
@@ -170,8 +170,8 @@ func TestWhatBreaksOnTheWayIsMended(t *testing.T) {
 	w.write("known_hosts", string(known))
 
 	if disk != nil {
-		job = a.call("run_benchmark", blocks).text("job")
-		a.doing(job, "block-4")
+		a.call("run_benchmark", blocks)
+		w.happens("launch.started .block-4")
 		disk.fill()
 		a.failing("run_benchmark", blocks, "no space left on device", "call again")
 		disk.empty()

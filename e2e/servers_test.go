@@ -3,6 +3,8 @@
 package e2e_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,7 +20,7 @@ func TestTwoServersOnOneHome(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sim.Config{})
 	runner, client := w.serveHTTP(server.Era2026)
-	a := &agent{t: t, client: client}
+	a := &agent{t: t, w: w, client: client}
 	b, _ := w.stdioAgent(server.Era2025)
 	a.open(w, w.terms())
 	b.campaign, b.runDir = a.campaign, a.runDir
@@ -31,7 +33,8 @@ func TestTwoServersOnOneHome(t *testing.T) {
 	blocks := map[string]any{"candidates": []string{best["sglang"], best["vllm"]}, "blocks": 6}
 	job := a.call("run_benchmark", blocks).text("job")
 	require.Equal(t, job, b.call("run_benchmark", blocks).text("job"))
-	a.doing(job, "block-1")
+	w.happens("launch.started .block-1")
+	a.until(job, func(out answer) bool { return out.text("doing") != "" })
 	require.Empty(t, b.call("wait_job", map[string]any{"job": job, "timeout_s": 1}).text("doing"), "only the runner knows what the job is doing")
 	b.refused("cancel_job", map[string]any{"job": job, "reason": "I am impatient"}, "busy", "another server")
 
@@ -49,4 +52,36 @@ func TestTwoServersOnOneHome(t *testing.T) {
 	led.nothingTwice(t, w)
 	require.Equal(t, map[string]int{"search": 4, "block": 12}, led.count("launch.ended", "phase"))
 	require.Len(t, led["verdict.taken"], 1)
+}
+
+// Two people's homes give their campaigns the same names and share an account on one host: neither meets the other.
+func TestTwoHomesOnOneHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sim.Config{})
+	other := *w
+	other.home = t.TempDir()
+	require.NoError(t, os.CopyFS(filepath.Join(other.home, "config"), os.DirFS(filepath.Join(w.home, "config"))))
+	var agents []*agent
+	for gpu, home := range []*world{w, &other} {
+		a, _ := home.stdioAgent(server.Era2026)
+		terms := w.terms()
+		terms["study"], terms["gpus"] = "look", []int{gpu}
+		delete(terms, "max_blocks")
+		a.open(home, terms)
+		for _, entry := range []string{"sglang", "vllm"} {
+			a.job("list_flags", map[string]any{"framework": entry})
+		}
+		agents = append(agents, a)
+	}
+	require.Equal(t, agents[0].campaign, agents[1].campaign)
+	blocks := map[string]any{"candidates": []string{"sglang-00", "vllm-00"}}
+	for _, a := range agents {
+		a.call("run_benchmark", blocks)
+	}
+	for _, a := range agents {
+		require.Len(t, a.job("run_benchmark", blocks).list("rows"), 4)
+		led := readLedger(t, a.runDir)
+		led.nothingTwice(t, w)
+		require.Equal(t, map[string]int{"ok": 4}, led.count("launch.ended", "state"))
+	}
 }

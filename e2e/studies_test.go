@@ -43,7 +43,7 @@ func TestStudies(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			a := &agent{t: t, client: first.client}
+			a := &agent{t: t, w: w, client: first.client}
 			terms := w.terms()
 			maps.Copy(terms, c.terms)
 			maps.DeleteFunc(terms, func(_ string, v any) bool { return v == nil })
