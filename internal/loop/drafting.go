@@ -335,31 +335,10 @@ func (d *drafting) found(c *contract.Contract, name string, f worker.Facts, gpus
 		Name: name, EntryDigest: d.entry.Digest(), Device: d.entry.Device, GPUs: d.r.GPUs, BootID: f.BootID, Simulated: f.Simulated,
 		ClockSkewS: math.Round(time.Since(f.Now).Seconds()*10) / 10,
 	}
-	if c.Host.Device == hosts.DeviceCUDA {
-		if len(c.Host.GPUs) == 0 {
-			c.Host.GPUs = d.entry.GPUs[:min(1, len(d.entry.GPUs))]
-			if len(c.Host.GPUs) == 0 && len(gpus) > 0 {
-				c.Host.GPUs = []int{gpus[0].Index}
-			}
-			d.assume("gpus: %v", c.Host.GPUs)
-		}
-		if err := vetGPUs(c.Host.GPUs); err != nil {
-			return err
-		}
-		var missing []int
-		c.Host.GPUModel, c.Host.Driver, c.Host.GPUMemory, missing = gpuFacts(gpus, c.Host.GPUs)
-		if len(missing) > 0 || len(c.Host.GPUs) == 0 {
-			return fault.New(fault.NotFound, "host %q has no GPU %v", name, missing).At("gpus", fmt.Sprint(c.Host.GPUs), gpuNames(gpus)...).Hint("name GPUs of want; list_hosts with refresh shows their state")
-		}
-		if len(d.entry.GPUs) > 0 {
-			for _, g := range c.Host.GPUs {
-				if !slices.Contains(d.entry.GPUs, g) {
-					return fault.New(fault.Denied, "GPU %d of host %q is not in hosts.yaml", g, name).At("gpus", fmt.Sprint(g), fmt.Sprint(d.entry.GPUs))
-				}
-			}
-		}
-	} else {
+	if c.Host.Device != hosts.DeviceCUDA {
 		c.Host.GPUs = []int{}
+	} else if err := d.gpus(&c.Host, gpus); err != nil {
+		return err
 	}
 	for entry, problem := range f.Engines {
 		if side, ok := c.Side(entry); ok && problem != "" {
@@ -368,6 +347,31 @@ func (d *drafting) found(c *contract.Contract, name string, f worker.Facts, gpus
 		}
 	}
 	return d.model(c, f)
+}
+
+// gpus settles which GPUs are used: those that were said, else the first that the inventory or the host has.
+func (d *drafting) gpus(h *contract.Host, seen []hosts.GPU) error {
+	if len(h.GPUs) == 0 {
+		h.GPUs = d.entry.GPUs[:min(1, len(d.entry.GPUs))]
+		if len(h.GPUs) == 0 && len(seen) > 0 {
+			h.GPUs = []int{seen[0].Index}
+		}
+		d.assume("gpus: %v", h.GPUs)
+	}
+	if err := vetGPUs(h.GPUs); err != nil {
+		return err
+	}
+	var missing []int
+	h.GPUModel, h.Driver, h.GPUMemory, missing = gpuFacts(seen, h.GPUs)
+	if len(missing) > 0 || len(h.GPUs) == 0 {
+		return fault.New(fault.NotFound, "host %q has no GPU %v", h.Name, missing).At("gpus", fmt.Sprint(h.GPUs), gpuNames(seen)...).Hint("name GPUs of want; list_hosts with refresh shows their state")
+	}
+	for _, g := range h.GPUs {
+		if len(d.entry.GPUs) > 0 && !slices.Contains(d.entry.GPUs, g) {
+			return fault.New(fault.Denied, "GPU %d of host %q is not in hosts.yaml", g, h.Name).At("gpus", fmt.Sprint(g), fmt.Sprint(d.entry.GPUs))
+		}
+	}
+	return nil
 }
 
 // model resolves the model to one local snapshot folder.
