@@ -59,7 +59,7 @@ cross: ## Compile for the other platforms and vet there, tests included
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run golangci-lint
-	$(GOLANGCI) run ./...
+	$(GOLANGCI) run --allow-parallel-runners ./...
 
 # The first build takes minutes; later ones come from Go's build cache.
 $(GOLANGCI):
