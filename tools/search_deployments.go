@@ -10,7 +10,7 @@ import (
 type SearchDeploymentsIn struct {
 	Campaign  string           `json:"campaign"`
 	Framework string           `json:"framework" jsonschema_description:"engine entry or type"`
-	BaseFlags map[string]any   `json:"base_flags,omitempty" jsonschema_description:"flags of every candidate"`
+	BaseFlags map[string]any   `json:"base_flags,omitempty" jsonschema_description:"flags of every candidate but the shipped default"`
 	Space     map[string][]any `json:"space,omitempty" jsonschema_description:"values to try by flag; default: a few knobs of high impact"`
 	Strategy  string           `json:"strategy,omitempty" jsonschema:"enum=auto,enum=baseline_first_bounded_product,enum=random"`
 }

@@ -136,7 +136,7 @@ func (c *campaign) flagUses(fw framework.Framework, help *framework.Help, side c
 			out = append(out, use)
 			continue
 		}
-		use.Class, use.Choices = fw.Class(flag), flag.Choices
+		use.Kind, use.Class, use.Choices = flag.Kind, fw.Class(flag), flag.Choices
 		use.Allowed = slices.ContainsFunc(c.loop.opt.Policy.Flags[string(side.Framework)], func(listed string) bool {
 			same, ok := help.Find(listed)
 			return ok && same.Name == flag.Name
@@ -164,26 +164,68 @@ func (c *campaign) runSearch(ctx context.Context, j JobStarted, p *jobs.Progress
 	}
 	budget := search.Budget{Launches: st.Contract.Budget.Launches, Seed: st.Contract.Seed}
 	space := search.NewSpace(args.Base, args.Space)
+	shipped, err := shippedDefault(st.Contract, args)
+	if err != nil {
+		return err
+	}
+	first := len(shipped) // candidates in front of the space's own
+	budget.Launches -= first
 	for {
-		trials := c.trials(st, args.Entry)
-		next := search.Next(trials, space, budget, search.Strategy(args.Strategy))
+		all := c.trials(st, args.Entry)
+		var next search.Step
+		if len(all) < first {
+			next.Candidate = shipped[len(all)]
+		} else {
+			next = search.Next(all[first:], space, budget, search.Strategy(args.Strategy))
+		}
+		if next.Done && first > 0 {
+			next.Why += ", beside the shipped default"
+		}
 		if next.Done {
 			return c.endSearch(ctx, st, args, next.Why, next.Coverage, "")
 		}
-		p.Set(float64(len(trials))/float64(budget.Launches), fmt.Sprintf("%s: launch %d of at most %d (%s)", args.Entry, len(trials)+1, budget.Launches, next.Why))
-		if err := c.tryCandidate(ctx, j, args, len(trials), next.Candidate, p); err != nil {
+		if first > 0 && len(all) == first {
+			next.Candidate.Why = "the base flags alone"
+		}
+		p.Set(float64(len(all))/float64(budget.Launches+first), fmt.Sprintf("%s: launch %d of at most %d (%s)", args.Entry, len(all)+1, budget.Launches+first, next.Candidate.Why))
+		if err := c.tryCandidate(ctx, j, args, len(all), next.Candidate, p); err != nil {
 			return err
 		}
 		if st, err = c.state(); err != nil {
 			return err
 		}
-		if why := preflightFailure(st, args.Entry); why != "" {
-			return c.endSearch(ctx, st, args, "candidate 0 does not serve the model", next.Coverage, why)
+		if why := preflightFailure(st, args.Entry, first); why != "" {
+			return c.endSearch(ctx, st, args, fmt.Sprintf("candidate %d does not serve the model", first), next.Coverage, why)
 		}
 	}
 }
 
-// tryCandidate records a candidate and runs its launch; candidate 0's launch begins with the preflight requests.
+// shippedDefault is the candidate in front of a search with base flags: the engine as it is shipped, with no more of the
+// base than its layout. Base flags hold for every other candidate of a side, so without this one they could hobble a side
+// that is then called tuned.
+func shippedDefault(c *contract.Contract, args searchArgs) ([]search.Candidate, error) {
+	side, ok := c.Side(args.Entry)
+	if !ok {
+		return nil, fmt.Errorf("no side %q", args.Entry)
+	}
+	fw, err := framework.Of(side.Framework)
+	if err != nil {
+		return nil, err
+	}
+	without := map[string]any{}
+	for name := range args.Base {
+		if fw.Role(name) == "" {
+			without[name] = nil
+		}
+	}
+	if len(without) == 0 {
+		return nil, nil
+	}
+	return []search.Candidate{{Flags: without, Why: "shipped default, without base_flags"}}, nil
+}
+
+// tryCandidate records a candidate and runs its launch; the launch of the space's first begins with the
+// preflight requests.
 func (c *campaign) tryCandidate(ctx context.Context, j JobStarted, args searchArgs, n int, cand search.Candidate, p *jobs.Progress) error {
 	st, err := c.state()
 	if err != nil {
@@ -205,7 +247,9 @@ func (c *campaign) tryCandidate(ctx context.Context, j JobStarted, args searchAr
 		return err
 	}
 	load := points(st.Contract, string(compare.PhaseSearch), 0)
-	if n == 0 {
+	if shipped, err := shippedDefault(st.Contract, args); err != nil {
+		return err
+	} else if n == len(shipped) {
 		load = append([]worker.Point{preflightPoint(st.Contract)}, load...)
 	}
 	l, err := c.launch(st, host, launchSpec{id: added.ID + ".search", candidate: added, phase: string(compare.PhaseSearch), points: load})
@@ -271,10 +315,13 @@ func (s *State) candidateStatus(id string) (status, reason string) {
 	return status, reason
 }
 
-// preflightFailure says why candidate 0 shows that the framework cannot serve the model here; an OOM is a candidate's
-// failure, not the framework's.
-func preflightFailure(st *State, entry string) string {
-	status, reason := st.candidateStatus(entry + "-00")
+// preflightFailure says why the space's first candidate, number first, shows that the framework cannot serve the model
+// here; an OOM is a candidate's failure, not the framework's.
+func preflightFailure(st *State, entry string, first int) string {
+	if shipped, _ := st.candidateStatus(entry + "-00"); first > 0 && shipped == "ok" {
+		return "" // it is the base flags that do not
+	}
+	status, reason := st.candidateStatus(fmt.Sprintf("%s-%02d", entry, first))
 	if status == "" || status == "ok" || status == string(compare.StatusOOM) {
 		return ""
 	}

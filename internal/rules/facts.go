@@ -36,6 +36,7 @@ type SearchFacts struct {
 // FlagUse is a flag of a base command or space, with every value it would take.
 type FlagUse struct {
 	Name    string
+	Kind    string // of the captured help: bool, int, float, enum, string, json, list
 	Values  []any
 	Varied  bool // named in the space: the base's own value is tried beside the listed ones
 	Known   bool // in the captured help

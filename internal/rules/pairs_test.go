@@ -147,8 +147,12 @@ func searchPairs() map[string]pair {
 		"flow.flag-value": {honest: atSearch, cheats: map[string]func(*rules.Facts){
 			"a value of another type": flag(rules.FlagUse{Name: "max-running-requests", Class: framework.ClassSearch, Problem: "not a number", Value: "many"}),
 			"a launch for nothing":    flag(rules.FlagUse{Name: "max-num-seqs", Class: framework.ClassSearch, Values: []any{256.0, -5.0}}),
+			"a path for a name":       flag(rules.FlagUse{Name: "attention-backend", Kind: framework.KindString, Class: framework.ClassSearch, Values: []any{"../../x.so"}}),
+			"a command for a name":    flag(rules.FlagUse{Name: "attention-backend", Kind: framework.KindString, Class: framework.ClassSearch, Values: []any{"X; id"}}),
 			"beyond every range":      flag(rules.FlagUse{Name: "max-num-seqs", Class: framework.ClassSearch, Values: []any{1e308}}),
 		}, honestTwins: map[string]func(*rules.Facts){
+			"a backend's name":           flag(rules.FlagUse{Name: "attention-backend", Kind: framework.KindString, Class: framework.ClassSearch, Values: []any{"FLASH_ATTN"}}),
+			"an object for a JSON flag":  flag(rules.FlagUse{Name: "compilation-config", Kind: framework.KindJSON, Class: framework.ClassSearch, Values: []any{`{"level": 3}`}}),
 			"minus one, which turns off": flag(rules.FlagUse{Name: "chunked-prefill-size", Class: framework.ClassSearch, Values: []any{-1.0, 0.0}}),
 		}},
 		"flow.flag-class": {honest: atSearch, cheats: map[string]func(*rules.Facts){

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -63,6 +64,9 @@ func unknownFlag(f *Facts) *Violation {
 	return nil
 }
 
+// plainWord is what a knob without a list of choices may be given: the name of a backend, never a path or a command.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}$`)
+
 func flagValue(f *Facts) *Violation {
 	for _, u := range f.Search.Flags {
 		if u.Problem != "" {
@@ -70,6 +74,10 @@ func flagValue(f *Facts) *Violation {
 				Fix: "give values of the flag's type"}
 		}
 		for _, v := range u.Values {
+			if text, ok := v.(string); ok && u.Kind == framework.KindString && !plainWord.MatchString(text) {
+				return &Violation{What: fmt.Sprintf("value %q of --%s is no plain word", text, u.Name), Field: u.Name, Got: text, Want: []string{"a word of letters, digits and _ . : -"},
+					Fix: "name what list_flags and the framework's documentation name"}
+			}
 			if n, ok := v.(float64); ok && (n < -1 || n > 1e12) {
 				return &Violation{What: fmt.Sprintf("value %v of --%s is out of every range", v, u.Name), Field: u.Name, Got: fmt.Sprint(v), Want: []string{"-1 to 1e12"},
 					Fix: "give values that the framework can run with: a launch is spent on each"}
