@@ -118,7 +118,11 @@ func runError(r RunEnded) error {
 	}
 	switch r.State {
 	case worker.StateFailed:
-		return fault.New(fault.FrameworkFailed, "the run on the host failed: %s", r.Error).Hint("call again to go on with the launches that are missing")
+		f := fault.New(fault.FrameworkFailed, "the run on the host failed: %s", r.Error)
+		if strings.Contains(r.Error, "no space left on device") {
+			f.Hint("free space on the host under the workdir of hosts.yaml; old run folders may go")
+		}
+		return f.Hint("call again to go on with the launches that are missing")
 	case worker.StateCanceled:
 		return fmt.Errorf("run canceled: %w", jobs.ErrCanceled)
 	}
