@@ -173,7 +173,7 @@ func TestWhatBreaksOnTheWayIsMended(t *testing.T) {
 		a.call("run_benchmark", blocks)
 		w.happens("launch.started .block-4")
 		disk.fill()
-		a.failing("run_benchmark", blocks, "no space left on device", "call again")
+		a.failing("run_benchmark", blocks, "no space left on device", "free space", "call again")
 		disk.empty()
 	}
 	require.Len(t, a.job("run_benchmark", blocks).list("rows"), 12)
