@@ -94,6 +94,24 @@ func TestKilledWorkerIsLostAndReaped(t *testing.T) {
 	require.Equal(t, worker.StateDone, r.finish("next").State)
 }
 
+func TestReapKeepsToItsOwnFolder(t *testing.T) {
+	t.Parallel()
+	r, other := newRig(t, nil), newRig(t, nil) // two homes of one account, with runs of one name
+	held, open := other.gate()
+	require.NoError(t, r.client.Start(t.Context(), r.plan("same", r.launch("l1", nil, longPoint("p1"))), nil))
+	require.NoError(t, other.client.Start(t.Context(), other.plan("same", other.launch("l1", []string{held}, point("p1"))), nil))
+	r.until("same", loading)
+	other.until("same", loading)
+	require.NoError(t, syscall.Kill(r.workerPID("same"), syscall.SIGKILL))
+	require.Equal(t, worker.StateLost, r.finish("same").State)
+	_, err := r.client.Reap(t.Context(), "same")
+	require.NoError(t, err)
+	open()
+	st := other.finish("same")
+	require.Equal(t, worker.StateDone, st.State, st.Reason)
+	require.Equal(t, "run.started launch.started launch.ready point.done launch.stopped run.done", kinds(st))
+}
+
 func TestReapLeavesReusedPIDs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

@@ -96,7 +96,7 @@ func (r *runner) environ(e *engine, program string, fill *strings.Replacer) []st
 	} else {
 		env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID" // the order nvidia-smi counts in
 	}
-	env[runMarker] = r.plan.RunID
+	env[runMarker] = r.dir
 	if e.overlay != nil {
 		e.overlay.environ(env, filepath.Join(e.dir, proofDir))
 	}

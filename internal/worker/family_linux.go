@@ -11,8 +11,9 @@ import (
 )
 
 // runMarker is the environment variable by which the processes of a run are known after their worker has died. Every
-// descendant inherits it, and the run id is a hash that nobody else's process carries.
-const runMarker = "SOTALOOP_RUN_ID"
+// descendant inherits it, and its value is the run's folder, which is nobody else's on this host: a run id alone could be
+// another account's or another home's too.
+const runMarker = "SOTALOOP_RUN"
 
 // family is every engine process of one run. The worker is their subreaper: an orphan becomes its child, so whatever an
 // engine spawned stays a descendant of the worker. Each is written down when first seen, for a reap after kill -9.
@@ -26,11 +27,11 @@ type family struct {
 }
 
 // newFamily makes this process the subreaper of what it will start.
-func newFamily(runID string, log io.Writer) (*family, error) {
+func newFamily(dir string, log io.Writer) (*family, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become subreaper: %w", err)
 	}
-	return &family{boot: bootID(), marker: runMarker + "=" + runID, log: log, seen: map[int]Proc{}}, nil
+	return &family{boot: bootID(), marker: runMarker + "=" + dir, log: log, seen: map[int]Proc{}}, nil
 }
 
 // add writes a launched process down.

@@ -149,12 +149,12 @@ func clearStale(f *os.File, rec leaseRecord) error {
 	if !ok || old.RunID == rec.RunID {
 		return nil
 	}
-	left := leftovers(old.RunDir, old.RunID)
+	left := leftovers(old.RunDir)
 	if len(left) == 0 {
 		return nil
 	}
 	if old.Campaign == rec.Campaign && filepath.Dir(old.RunDir) == filepath.Dir(rec.RunDir) {
-		if r := reap(old.RunDir, old.RunID); len(r.Left) == 0 {
+		if r := reap(old.RunDir); len(r.Left) == 0 {
 			return nil
 		}
 	}

@@ -16,7 +16,7 @@ const (
 
 // leftovers finds the living engine processes of a run whose worker is gone: those written down (by pid, start time and
 // boot), those that carry the run's marker in their environment, and the descendants of both.
-func leftovers(dir, runID string) []Proc {
+func leftovers(dir string) []Proc {
 	boot := bootID()
 	all := readProcs()
 	ours := map[int]Proc{}
@@ -31,7 +31,7 @@ func leftovers(dir, runID string) []Proc {
 		}
 	}
 	for _, s := range all {
-		if _, known := ours[s.pid]; !known && runID != "" && environHas(s.pid, runMarker+"="+runID) {
+		if _, known := ours[s.pid]; !known && dir != "" && environHas(s.pid, runMarker+"="+dir) {
 			add(s)
 		}
 	}
@@ -49,12 +49,12 @@ func leftovers(dir, runID string) []Proc {
 }
 
 // reap ends what a lost run left: SIGTERM, then SIGKILL, then a look that none is there.
-func reap(dir, runID string) Reaped {
+func reap(dir string) Reaped {
 	killed := map[int]Proc{}
 	end := time.Now().Add(reapGrace + killWait)
 	soft := time.Now().Add(reapGrace)
 	for {
-		left := leftovers(dir, runID)
+		left := leftovers(dir)
 		if len(left) == 0 || time.Now().After(end) {
 			r := Reaped{Killed: []Proc{}, Left: left}
 			for _, p := range killed {

@@ -135,7 +135,7 @@ func (r *runner) openTools() error {
 	if err != nil {
 		return err
 	}
-	if r.family, err = newFamily(r.plan.RunID, log); err != nil {
+	if r.family, err = newFamily(r.dir, log); err != nil {
 		return err
 	}
 	r.gpus = &gpuWatch{indices: r.plan.GPUs, family: r.family}

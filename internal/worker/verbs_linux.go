@@ -254,7 +254,7 @@ func reapRun(dir string, r runRequest) (any, error) {
 		return nil, fault.Wrap(fault.Busy, err, "the worker of run %q is just starting", r.RunID).At("run_id", r.RunID)
 	}
 	defer func() { _ = lock.Close() }()
-	done := reap(dir, r.RunID)
+	done := reap(dir)
 	if len(done.Left) > 0 {
 		return nil, fault.New(fault.Conflict, "%s of run %q does not end", done.Left[0].name(), r.RunID).
 			Hint("look at it on the host: it may hang in the kernel or the GPU driver")
