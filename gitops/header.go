@@ -161,11 +161,9 @@ func prefixes() [][2]string {
 // commonPath strips the prefixes so that all header names mean one path.
 func commonPath(oldName, newName string, e extended) (string, bool) {
 	for _, p := range prefixes() {
-		name, ok := newName, true
+		name, ok := strings.CutPrefix(newName, p[1])
 		if newName == devNull {
 			name, ok = strings.CutPrefix(oldName, p[0])
-		} else {
-			name, ok = strings.CutPrefix(newName, p[1])
 		}
 		agrees := oldName == devNull || newName == devNull || oldName == p[0]+name
 		if ok && agrees && name != devNull && e.gitAgrees(p[0]+name, p[1]+name) {

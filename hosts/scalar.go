@@ -1,6 +1,7 @@
 package hosts
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/goccy/go-yaml/ast"
@@ -30,11 +31,9 @@ func (w *walker) choice(what string, dst *string, valid ...string) reads {
 			w.wrongType(value, what, "text")
 			return
 		}
-		for _, v := range valid {
-			if s == v {
-				*dst = s
-				return
-			}
+		if slices.Contains(valid, s) {
+			*dst = s
+			return
 		}
 		w.fail(value, "unknown %s %q", what, s).suggest(s, valid)
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -61,12 +62,7 @@ func (s *Server) amend(received, sent []byte) []byte {
 
 // isTool says whether there is a tool of that name.
 func (s *Server) isTool(name string) bool {
-	for _, known := range s.names {
-		if known == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.names, name)
 }
 
 // unknownTool names the tools that there are.

@@ -15,6 +15,3 @@ func newClock() *clock {
 
 // now is the present offset.
 func (c *clock) now() Offset { return Offset(time.Since(c.origin)) }
-
-// at gives the wall time of an offset, with its monotonic reading.
-func (c *clock) at(o Offset) time.Time { return c.origin.Add(time.Duration(o)) }

@@ -26,7 +26,7 @@ func (p *poller) probe(clk *clock, every time.Duration, late func(Offset)) (end 
 	}
 	q := &pollProbe{loop: p.loops[0], clk: clk, fd: fd, due: clk.now() + Offset(every), every: Offset(every), late: late}
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(clk.base + int64(q.due)), Interval: unix.NsecToTimespec(int64(every))}
-	if err := unix.TimerfdSettime(fd, unix.TFD_TIMER_ABSTIME, &spec, nil); err == nil {
+	if err = unix.TimerfdSettime(fd, unix.TFD_TIMER_ABSTIME, &spec, nil); err == nil {
 		err = q.loop.watch(fd, q)
 	}
 	if err != nil {

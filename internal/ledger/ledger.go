@@ -95,7 +95,7 @@ func (l *Ledger) Put(name string, r io.Reader) (Artifact, error) {
 	if err != nil {
 		return Artifact{}, err
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone already where the rename went well
 	sum := sha256.New()
 	size, err := io.Copy(io.MultiWriter(tmp, sum), r)
 	if err == nil {

@@ -37,7 +37,8 @@ func TestNewRefuses(t *testing.T) {
 			t.Parallel()
 			_, err := sim.New(c.dir, c.opt)
 			require.ErrorContains(t, err, c.says)
-			require.IsType(t, &fault.Error{}, err)
+			_, isFault := fault.As(err)
+			require.True(t, isFault)
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -184,7 +185,8 @@ func output(t *testing.T, env []string, argv ...string) (string, int) {
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 	cmd.Env = environment(env)
 	b, err := cmd.CombinedOutput()
-	if _, ok := err.(*exec.ExitError); err != nil && !ok {
+	var exited *exec.ExitError
+	if !errors.As(err, &exited) {
 		require.NoError(t, err)
 	}
 	return string(b), cmd.ProcessState.ExitCode()

@@ -24,7 +24,7 @@ func TestRunPlan(t *testing.T) {
 
 	require.Equal(t, worker.StateDone, st.State, st.Reason)
 	for _, e := range st.Events {
-		require.False(t, e.Kind == worker.EventPointFailed, "%s: %+v", e.Point, e.Failure)
+		require.NotEqual(t, worker.EventPointFailed, e.Kind, "%s: %+v", e.Point, e.Failure)
 	}
 	require.Equal(t, "run.started launch.started launch.ready point.done point.done launch.stopped "+
 		"launch.started launch.failed launch.stopped launch.started launch.ready point.done launch.stopped run.done", kinds(st))
