@@ -15,7 +15,7 @@ type RevalidateIn struct {
 
 func revalidate(l *loop.Loop) Tool {
 	return Define("revalidate", "Revalidate a patch",
-		"A job: tests, output equality, before and after in interleaved blocks, the comparison and the profile again. Answers predicted against measured gain.",
+		"A job: before and after in interleaved blocks, output equality, a shape drawn after the approval, the comparison and the profile again. Answers predicted against measured gain.",
 		Hints{Idempotent: true, OpenWorld: true},
 		func(ctx context.Context, in RevalidateIn) (loop.Revalidation, error) {
 			return l.Revalidate(ctx, in.Campaign, in.Proposal, in.Blocks)

@@ -245,8 +245,6 @@ type RevalidationEnded struct {
 	Equality  Equality       `json:"equality"`
 	Tests     string         `json:"tests"`
 	Results   []VerdictTaken `json:"results"`
-	// TestsLog is what the proposal's tests printed, where they ran.
-	TestsLog *ledger.Artifact `json:"tests_log,omitempty"`
 }
 
 // Equality counts requests whose output digests differ, between launches of one build and across the patch.

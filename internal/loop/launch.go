@@ -115,6 +115,9 @@ func point(c *contract.Contract, s contract.Scenario, phase string, block int) w
 	}}
 }
 
+// preflightDeadline ends a preflight whose server is ready and never answers. First requests may still compile kernels.
+const preflightDeadline = 20 * time.Minute
+
 // preflightPoint is five streaming requests before anything is measured.
 func preflightPoint(c *contract.Contract) worker.Point {
 	slots := 1
@@ -122,7 +125,7 @@ func preflightPoint(c *contract.Contract) worker.Point {
 	s.Name, s.NumPrompts, s.MaxConcurrency, s.RequestRate, s.Arrival, s.WarmupWaves = "preflight", 5, &slots, nil, contract.ArrivalClosed, 0
 	s.OutputLen = min(s.OutputLen, 8)
 	p := point(c, s, usePreflight, 0)
-	p.Flush = false
+	p.Flush, p.Spec.Deadline = false, preflightDeadline
 	return p
 }
 

@@ -236,7 +236,7 @@ func (s *State) Look(n int) (VerdictTaken, error) {
 	return VerdictTaken{Look: n, Phase: string(compare.PhaseBlock), Family: familyCampaign, Result: result, Rows: len(rows), Digest: rowsDigest(rows)}, err
 }
 
-// Revalidated computes a revalidation's end anew; what its tests printed is taken from got.
+// Revalidated computes a revalidation's end anew; how its tests went is taken from got.
 func (s *State) Revalidated(got RevalidationEnded, read ReadArtifact) (RevalidationEnded, error) {
 	prop := s.Proposal(got.Proposal)
 	if prop == nil || len(prop.Approvals) == 0 || len(got.Results) == 0 {
@@ -251,7 +251,7 @@ func (s *State) Revalidated(got RevalidationEnded, read ReadArtifact) (Revalidat
 			sides.leaders = append(sides.leaders, selector(rows, side.Entry))
 		}
 	}
-	end := RevalidationEnded{Tests: got.Tests, TestsLog: got.TestsLog}
+	end := RevalidationEnded{Tests: got.Tests}
 	return end, judgePatch(s, prop, sides, &end)
 }
 

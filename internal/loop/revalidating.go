@@ -3,19 +3,12 @@ package loop
 import (
 	"context"
 	"fmt"
-	"maps"
-	"strings"
-	"time"
 
 	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/jobs"
-	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/rules"
 )
-
-// testTimeout bounds the proposal's tests on the host.
-const testTimeout = 10 * time.Minute
 
 type revalArgs struct {
 	Proposal string `json:"proposal"`
@@ -96,11 +89,6 @@ func (c *campaign) runRevalidation(ctx context.Context, j JobStarted, p *jobs.Pr
 	if err != nil {
 		return err
 	}
-	p.Set(0.01, "running the proposal's tests")
-	tests, log, err := c.runTests(ctx, st, prop)
-	if err != nil {
-		return err
-	}
 	launches, special, err := c.revalLaunches(st, prop, sides, args.Blocks)
 	if err != nil {
 		return err
@@ -121,43 +109,16 @@ func (c *campaign) runRevalidation(ctx context.Context, j JobStarted, p *jobs.Pr
 			return err
 		}
 	}
-	return c.endRevalidation(ctx, prop, sides, RevalidationEnded{Tests: tests, TestsLog: log}, args.Blocks)
+	return c.endRevalidation(ctx, prop, sides, RevalidationEnded{Tests: testsOf(prop)}, args.Blocks)
 }
 
-// runTests runs the proposal's tests on the host with the declared runner and says how they went, with their log.
-func (c *campaign) runTests(ctx context.Context, st *State, prop *ProposalState) (string, *ledger.Artifact, error) {
+// testsOf says how the proposal's tests went. They have to run on the patched tree with the base's tests beside them, on
+// the host; until the worker can do that, nothing is run rather than the base tested in the patch's name.
+func testsOf(prop *ProposalState) string {
 	if len(prop.Tests) == 0 {
-		return "none named", nil, nil
+		return "none named"
 	}
-	_, target, err := c.target(st)
-	if err != nil {
-		return "", nil, err
-	}
-	if len(target.TestRunner) == 0 {
-		return "not run: the engine entry declares no test_runner", nil, nil
-	}
-	h, host, err := c.loop.host(st.Contract.Host.Name)
-	if err != nil {
-		return "", nil, err
-	}
-	client, _, err := h.worker(ctx)
-	if err != nil {
-		return "", nil, err
-	}
-	env := map[string]string{}
-	maps.Copy(env, host.Env)
-	out, exit, err := client.Query(ctx, append(append([]string{}, target.TestRunner...), prop.Tests...), env, testTimeout)
-	if err != nil {
-		return "", nil, err
-	}
-	log, err := c.ledger.Put("patches/"+prop.ID+".tests.log", strings.NewReader(c.loop.opt.Redact.String(out)))
-	if err != nil {
-		return "", nil, err
-	}
-	if exit != 0 {
-		return fmt.Sprintf("failed: exit %d", exit), &log, nil
-	}
-	return "passed", &log, nil
+	return "not run: this version cannot run tests on a patched tree; run them on branch " + prop.PatchProposed.Branch
 }
 
 // endRevalidation takes the verdicts and records predicted against measured.
