@@ -4,7 +4,9 @@ package e2e_test
 
 import (
 	"io"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -24,7 +26,14 @@ type door struct {
 
 func newDoor(t *testing.T, back string) *door {
 	t.Helper()
-	d := &door{t: t, back: back, conns: map[net.Conn]bool{}, addr: "127.0.0.1:0"}
+	d := &door{t: t, back: back, conns: map[net.Conn]bool{}}
+	for range 100 { // below the ephemeral ports: while the door is shut, no outgoing connection may take its port
+		d.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000)))
+		if l, err := net.Listen("tcp", d.addr); err == nil { //nolint:noctx // closed below
+			require.NoError(t, l.Close())
+			break
+		}
+	}
 	d.open()
 	t.Cleanup(d.shut)
 	return d
@@ -40,7 +49,7 @@ func (d *door) open() {
 	require.NoError(d.t, err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.listener, d.addr = l, l.Addr().String()
+	d.listener = l
 	go func() {
 		for {
 			c, err := l.Accept()
