@@ -23,14 +23,13 @@ func (s *sshServer) session(incoming ssh.NewChannel) {
 	defer ch.Close()
 	var run *execution
 	for req := range requests {
-		ok := false
+		ok, started := false, false
 		switch req.Type {
 		case "exec":
 			var p struct{ Command string }
 			if run == nil && ssh.Unmarshal(req.Payload, &p) == nil {
-				if run, err = s.start(p.Command, ch); err == nil {
-					ok = true
-				}
+				run, err = s.start(p.Command, ch)
+				ok, started = err == nil, err == nil
 			}
 		case "signal":
 			var p struct{ Name string }
@@ -42,6 +41,9 @@ func (s *sshServer) session(incoming ssh.NewChannel) {
 		if req.WantReply {
 			_ = req.Reply(ok, nil)
 		}
+		if started { // after the reply: a command that ends at once would close the channel before its request was answered
+			go run.finish(ch)
+		}
 	}
 	// The request stream ends when the client closes the channel or the connection drops, or after our own Close.
 	if run != nil {
@@ -51,10 +53,12 @@ func (s *sshServer) session(incoming ssh.NewChannel) {
 
 // execution is one command of a session.
 type execution struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the command has exited
+	cmd            *exec.Cmd
+	stdout, stderr *os.File
+	done           chan struct{} // closed when the command has exited
 }
 
+// start runs a command. Its end is reported by finish, which the caller begins.
 func (s *sshServer) start(command string, ch ssh.Channel) (*execution, error) {
 	cmd := exec.Command("/bin/sh", "-c", command) //nolint:noctx // outlives no context: ended by hangUp
 	cmd.Dir = s.layout.Home
@@ -81,21 +85,20 @@ func (s *sshServer) start(command string, ch ssh.Channel) (*execution, error) {
 		_, _ = outR.Close(), errR.Close()
 		return nil, err
 	}
-	run := &execution{cmd: cmd, done: make(chan struct{})}
+	run := &execution{cmd: cmd, stdout: outR, stderr: errR, done: make(chan struct{})}
 	go func() {
 		_, _ = io.Copy(stdin, ch)
 		_ = stdin.Close()
 	}()
-	go run.finish(ch, outR, errR)
 	return run, nil
 }
 
 // finish reports the exit as soon as it happens, and closes the channel when nobody holds the output any more,
 // which is what OpenSSH does (and why a background command has to redirect its output).
-func (r *execution) finish(ch ssh.Channel, stdout, stderr *os.File) {
+func (r *execution) finish(ch ssh.Channel) {
 	var copies sync.WaitGroup
-	copies.Go(func() { copyAndClose(ch, stdout) })
-	copies.Go(func() { copyAndClose(ch.Stderr(), stderr) })
+	copies.Go(func() { copyAndClose(ch, r.stdout) })
+	copies.Go(func() { copyAndClose(ch.Stderr(), r.stderr) })
 	_ = r.cmd.Wait()
 	close(r.done)
 	state := r.cmd.ProcessState
