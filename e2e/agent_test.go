@@ -136,24 +136,15 @@ func toAny(list []answer) []any {
 	return out
 }
 
-// job calls a tool, waits for its job and calls again for the result, as every answer says to do. A connection that is lost
-// under a command ends a job, and the same call goes on with it: once, for what an overloaded machine does to a connection.
+// job calls a tool, waits for its job and calls again for the result, as every answer says to do.
 func (a *agent) job(tool string, args map[string]any) answer {
 	a.t.Helper()
-	lost := false
 	for {
 		out := a.call(tool, args)
 		if out.text("state") != "running" {
 			return out
 		}
 		end := a.wait(out.text("job"))
-		if !lost && strings.Contains(end.text("error"), "connection lost") {
-			lost = true
-			a.t.Logf("%s lost its connection: %s", tool, end)
-			_, refused := a.try(tool, args)
-			require.True(a.t, refused, "a failed job is told once before it goes on")
-			continue
-		}
 		require.Equal(a.t, "done", end.text("state"), "%s: %s", tool, end)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -43,16 +42,11 @@ func newDoor(t *testing.T, back string) *door {
 func (d *door) port() string     { _, p, _ := net.SplitHostPort(d.addr); return p }
 func (d *door) backPort() string { _, p, _ := net.SplitHostPort(d.back); return p }
 
-// open listens, at the same address as before. A program that another test is starting holds a copy of the closed listener
-// between its fork and its exec, so the address may be taken for a moment.
+// open listens, at the same address as before.
 func (d *door) open() {
 	d.t.Helper()
-	var l net.Listener
-	require.Eventually(d.t, func() (free bool) {
-		var err error
-		l, err = net.Listen("tcp", d.addr) //nolint:noctx // closed by shut
-		return err == nil
-	}, 10*time.Second, 10*time.Millisecond, "listening at %s again", d.addr)
+	l, err := net.Listen("tcp", d.addr) //nolint:noctx // closed by shut
+	require.NoError(d.t, err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.listener = l
