@@ -6,7 +6,7 @@ import (
 )
 
 // All is every framework.
-var All = []Framework{sglang{}, vllm{}, tensorRTLLM{}, tokenSpeed{}}
+var All = []Framework{sglang{&sglangFlags}, vllm{&vllmFlags}, tensorRTLLM{&tensorRTFlags}, tokenSpeed{&tokenSpeedFlags}}
 
 // Of finds a framework by its canonical name.
 func Of(t contract.Framework) (Framework, error) {

@@ -47,9 +47,18 @@ var (
 		dllm diffusion offload generation task beam lm finetune adapter adapters return echo`)
 )
 
-// class applies the table: named flags first (the worst class of any of a flag's names wins), then words, then kind. An
+// ParseHelp reads a help, and gives its flags what the table knows of them.
+func (t *table) ParseHelp(text string) (Help, error) {
+	h, err := parseHelp(text)
+	return t.refine(h), err
+}
+
+// ParseVersion reads what VersionCommand printed.
+func (*table) ParseVersion(text string) (Version, error) { return parseVersion(text) }
+
+// Class applies the table: named flags first (the worst class of any of a flag's names wins), then words, then kind. An
 // unlisted boolean, number or enumeration is a knob; an unlisted free string or JSON is unlisted.
-func (t *table) class(f Flag) FlagClass {
+func (t *table) Class(f Flag) FlagClass {
 	keys := make([]string, 0, 1+len(f.Aliases))
 	for _, n := range append([]string{f.Name}, f.Aliases...) {
 		k, _, _ := strings.Cut(key(n), ".") // --compilation-config.mode belongs to its JSON flag
@@ -148,7 +157,8 @@ func kindByName(k string) string {
 	return KindString
 }
 
-func (t *table) role(name string) string {
+// Role says what a flag decides beyond itself: tp, pp, dp, ep, context, backend, or "".
+func (t *table) Role(name string) string {
 	k := key(name)
 	if long, ok := t.short[strings.TrimLeft(name, "-")]; ok {
 		k = long

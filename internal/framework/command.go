@@ -126,7 +126,7 @@ func (t *table) option(words []string, i int) (k string, v any, next int, err er
 // keep puts a knob into out and leaves out what the contract and the worker decide. A dotted flag is a key of its JSON
 // flag.
 func (t *table) keep(out map[string]any, k string, v any) error {
-	switch t.class(Flag{Name: "--" + k, Kind: kindOfValue(v)}) {
+	switch t.Class(Flag{Name: "--" + k, Kind: kindOfValue(v)}) {
 	case ClassContract, ClassHost:
 		return nil
 	case ClassForbidden:

@@ -42,7 +42,7 @@ func flags(t *table, s Spec, underscores bool) ([]string, error) {
 			return nil, fault.New(fault.InvalidInput, "%q and %q are the same flag", other, name).At(name, name, other).Hint("give it once")
 		}
 		given[key(f.Name)] = name
-		switch c := t.class(f); c {
+		switch c := t.Class(f); c {
 		case ClassContract, ClassHost, ClassForbidden:
 			return nil, fault.New(fault.RuleViolation, "--%s is a %s flag", f.bare(), c).ByRule("flow.flag-class").At(name, name)
 		}
@@ -171,7 +171,7 @@ func seedOf(seed uint64) string { return strconv.FormatUint(seed%1_000_000, 10) 
 // laidOut says whether the candidate's flags decide the parallel layout; a flag that null removes decides nothing.
 func laidOut(t *table, s Spec) bool {
 	for name, v := range s.Flags {
-		switch t.role(name) {
+		switch t.Role(name) {
 		case "tp", "pp", "dp":
 			if v != nil {
 				return true

@@ -7,7 +7,7 @@ import (
 )
 
 // sglang speaks to `python -m sglang.launch_server`.
-type sglang struct{}
+type sglang struct{ *table }
 
 func (sglang) Type() contract.Framework { return contract.SGLang }
 
@@ -18,20 +18,9 @@ func (sglang) HelpCommand(e Engine, command string) ([]string, error) {
 	return []string{exe(e, "python"), "-m", "sglang.launch_server", "--help"}, nil
 }
 
-func (sglang) ParseHelp(text string) (Help, error) {
-	h, err := parseHelp(text)
-	return sglangFlags.refine(h), err
-}
-
 func (sglang) VersionCommand(e Engine) []string {
 	return []string{exe(e, "python"), "-c", versionProgram("sglang")}
 }
-
-func (sglang) ParseVersion(text string) (Version, error) { return parseVersion(text) }
-
-func (sglang) Class(f Flag) FlagClass { return sglangFlags.class(f) }
-
-func (sglang) Role(name string) string { return sglangFlags.role(name) }
 
 func (sglang) Launch(s Spec) (Launch, error) {
 	argv := []string{exe(s.Engine, "python"), "-m", "sglang.launch_server", "--model-path", s.ModelPath, "--served-model-name", s.ServedName, "--host", "127.0.0.1", "--port", PortPlaceholder}

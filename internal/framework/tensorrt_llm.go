@@ -8,7 +8,7 @@ import (
 )
 
 // tensorRTLLM speaks to `trtllm-serve serve --backend pytorch`; no other backend is ever launched.
-type tensorRTLLM struct{}
+type tensorRTLLM struct{ *table }
 
 func (tensorRTLLM) Type() contract.Framework { return contract.TensorRTLLM }
 
@@ -19,20 +19,9 @@ func (tensorRTLLM) HelpCommand(e Engine, command string) ([]string, error) {
 	return []string{exe(e, "trtllm-serve"), "serve", "--help"}, nil
 }
 
-func (tensorRTLLM) ParseHelp(text string) (Help, error) {
-	h, err := parseHelp(text)
-	return tensorRTFlags.refine(h), err
-}
-
 func (tensorRTLLM) VersionCommand(e Engine) []string {
 	return []string{exe(e, "python"), "-c", versionProgram("tensorrt_llm")}
 }
-
-func (tensorRTLLM) ParseVersion(text string) (Version, error) { return parseVersion(text) }
-
-func (tensorRTLLM) Class(f Flag) FlagClass { return tensorRTFlags.class(f) }
-
-func (tensorRTLLM) Role(name string) string { return tensorRTFlags.role(name) }
 
 func (tensorRTLLM) Launch(s Spec) (Launch, error) {
 	argv := []string{exe(s.Engine, "trtllm-serve"), "serve", s.ModelPath, "--backend", "pytorch", "--host", "127.0.0.1", "--port", PortPlaceholder}

@@ -7,7 +7,7 @@ import (
 )
 
 // tokenSpeed speaks to `tokenspeed serve`: a gateway on the port, the engine's control server on the next.
-type tokenSpeed struct{}
+type tokenSpeed struct{ *table }
 
 func (tokenSpeed) Type() contract.Framework { return contract.TokenSpeed }
 
@@ -19,20 +19,9 @@ func (tokenSpeed) HelpCommand(e Engine, command string) ([]string, error) {
 	return []string{exe(e, "python"), "-c", "from tokenspeed.runtime.utils.server_args import prepare_server_args as p; p(['--help'])"}, nil
 }
 
-func (tokenSpeed) ParseHelp(text string) (Help, error) {
-	h, err := parseHelp(text)
-	return tokenSpeedFlags.refine(h), err
-}
-
 func (tokenSpeed) VersionCommand(e Engine) []string {
 	return []string{exe(e, "python"), "-c", versionProgram("tokenspeed")}
 }
-
-func (tokenSpeed) ParseVersion(text string) (Version, error) { return parseVersion(text) }
-
-func (tokenSpeed) Class(f Flag) FlagClass { return tokenSpeedFlags.class(f) }
-
-func (tokenSpeed) Role(name string) string { return tokenSpeedFlags.role(name) }
 
 func (tokenSpeed) Launch(s Spec) (Launch, error) {
 	argv := []string{exe(s.Engine, "tokenspeed"), "serve", s.ModelPath, "--served-model-name", s.ServedName, "--host", "127.0.0.1", "--port", PortPlaceholder}

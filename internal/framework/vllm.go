@@ -7,7 +7,7 @@ import (
 )
 
 // vllm speaks to `vllm serve`.
-type vllm struct{}
+type vllm struct{ *table }
 
 func (vllm) Type() contract.Framework { return contract.VLLM }
 
@@ -18,18 +18,7 @@ func (vllm) HelpCommand(e Engine, command string) ([]string, error) {
 	return []string{exe(e, "vllm"), "serve", "--help=all"}, nil
 }
 
-func (vllm) ParseHelp(text string) (Help, error) {
-	h, err := parseHelp(text)
-	return vllmFlags.refine(h), err
-}
-
 func (vllm) VersionCommand(e Engine) []string { return []string{exe(e, "vllm"), "--version"} }
-
-func (vllm) ParseVersion(text string) (Version, error) { return parseVersion(text) }
-
-func (vllm) Class(f Flag) FlagClass { return vllmFlags.class(f) }
-
-func (vllm) Role(name string) string { return vllmFlags.role(name) }
 
 func (vllm) Launch(s Spec) (Launch, error) {
 	argv := []string{exe(s.Engine, "vllm"), "serve", s.ModelPath, "--served-model-name", s.ServedName, "--host", "127.0.0.1", "--port", PortPlaceholder}
