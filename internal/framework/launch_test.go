@@ -100,6 +100,50 @@ func TestLaunchWithoutHelp(t *testing.T) {
 	}
 }
 
+// TestMemoryOnACPU is bounded by us, unless the candidate bounds it, lets the engine decide, or the build lacks the flag.
+func TestMemoryOnACPU(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		of      contract.Framework
+		flags   map[string]any
+		context int
+		want    string // of the bound's arguments
+	}{
+		{contract.SGLang, nil, 0, "--max-total-tokens 65536"},
+		{contract.SGLang, nil, 131072, "--max-total-tokens 131072"},
+		{contract.SGLang, map[string]any{"max_total_tokens": 4096.0}, 0, "--max-total-tokens 4096"},
+		{contract.SGLang, map[string]any{"max-total-tokens": nil}, 0, ""},
+		{contract.SGLang, map[string]any{"mem-fraction-static": 0.5}, 0, ""},
+		{contract.VLLM, nil, 0, "--kv-cache-memory-bytes 4294967296"},
+		{contract.VLLM, map[string]any{"kv_cache_memory_bytes": "1G"}, 0, "--kv-cache-memory-bytes 1G"},
+		{contract.VLLM, map[string]any{"gpu-memory-utilization": 0.5}, 0, ""},
+		{contract.VLLM, map[string]any{"num-gpu-blocks-override": 64.0}, 0, ""},
+	} {
+		for _, h := range helps[:2] {
+			if h.of != c.of {
+				continue
+			}
+			s := spec(t, h.name, h.of)
+			s.Device, s.GPUs, s.Flags = "cpu", nil, c.flags
+			s.Contract = &contract.Contract{MaxContext: c.context}
+			l, err := adapter(t, c.of).Launch(s)
+			require.NoError(t, err)
+			var bound []string
+			for i, a := range l.Argv {
+				if a == "--max-total-tokens" || a == "--kv-cache-memory-bytes" {
+					bound = append(bound, l.Argv[i:i+2]...)
+				}
+			}
+			require.Equal(t, c.want, strings.Join(bound, " "), "%s %v", c.of, c.flags)
+		}
+	}
+	s := spec(t, "vllm_serve_all", contract.VLLM)
+	s.Device, s.Help.Flags = "cpu", s.Help.Flags[:3]
+	l, err := adapter(t, contract.VLLM).Launch(s)
+	require.NoError(t, err)
+	require.NotContains(t, l.Argv, "--kv-cache-memory-bytes")
+}
+
 func TestLaunchRefuses(t *testing.T) {
 	t.Parallel()
 	rule := map[string]string{"unknown": "flow.unknown-flag", "class": "flow.flag-class", "value": ""}

@@ -186,6 +186,7 @@ func TestCallsAreValid(t *testing.T) {
 	var cpu map[string]any
 	require.NoError(t, json.Unmarshal([]byte(fill.Replace(adapter(t, contract.SGLang).Protocol(framework.Spec{Device: "cpu"}).Profile.Start.Body)), &cpu))
 	require.Equal(t, []any{"CPU"}, cpu["activities"])
+	require.Equal(t, true, cpu["with_stack"]) // where a kernel was called from is what a profile is for
 }
 
 // TestVLLMProfilerConfig has fields that vLLM's ProfilerConfig knows.

@@ -180,3 +180,31 @@ func laidOut(t *table, s Spec) bool {
 	}
 	return false
 }
+
+// gives says whether the candidate decides any of some flags itself: a default of ours gives way to its value, and to the
+// null that removes it.
+func gives(s Spec, flags ...string) bool {
+	for name := range s.Flags {
+		if slices.Contains(flags, key(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// knows says whether the build has a flag, as far as its help was captured.
+func knows(s Spec, flag string) bool {
+	if s.Help == nil {
+		return true
+	}
+	_, ok := s.Help.Find(flag)
+	return ok
+}
+
+// contextOf is the contract's context length in tokens, 0 where it names none.
+func contextOf(s Spec) int {
+	if s.Contract == nil {
+		return 0
+	}
+	return s.Contract.MaxContext
+}

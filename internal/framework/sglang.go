@@ -6,6 +6,10 @@ import (
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
 
+// sglangCPUTokens bounds the KV cache on a CPU. Left alone, SGLang takes most of the memory that is free and writes every
+// page of it before it is ready; where less is free than this many tokens need, it takes what it would have.
+const sglangCPUTokens = 65536
+
 // sglang speaks to `python -m sglang.launch_server`.
 type sglang struct{ *table }
 
@@ -36,6 +40,9 @@ func (sglang) Launch(s Spec) (Launch, error) {
 	}
 	if s.Device == "cpu" {
 		argv = append(argv, "--device", "cpu")
+		if !gives(s, "max-total-tokens", "mem-fraction-static") {
+			argv = append(argv, "--max-total-tokens", strconv.Itoa(max(sglangCPUTokens, contextOf(s))))
+		}
 	} else if len(s.GPUs) > 1 && !laidOut(&sglangFlags, s) {
 		argv = append(argv, "--tp-size", strconv.Itoa(len(s.GPUs)))
 	}
@@ -52,9 +59,9 @@ func (sglang) Launch(s Spec) (Launch, error) {
 }
 
 func (sglang) Protocol(s Spec) Protocol {
-	activities, stacks := `["CPU","GPU"]`, "true"
+	activities := `["CPU","GPU"]`
 	if s.Device == "cpu" {
-		activities, stacks = `["CPU"]`, "false" // stacks of a CPU trace make files of gigabytes
+		activities = `["CPU"]`
 	}
 	return Protocol{
 		ReadyPath: "/health", ReadyLog: "The server is fired up and ready to roll!",
@@ -70,7 +77,7 @@ func (sglang) Protocol(s Spec) Protocol {
 		InfoPaths: []string{"/server_info", "/get_server_info"},
 		Profile: Profile{
 			Start: &Call{Method: "POST", Path: "/start_profile", Body: `{"output_dir":"` + OutputPlaceholder + `","num_steps":` + StepsPlaceholder +
-				`,"activities":` + activities + `,"with_stack":` + stacks + `,"record_shapes":true,"profile_by_stage":false,"profile_prefix":"` + StagePlaceholder + `"}`},
+				`,"activities":` + activities + `,"with_stack":true,"record_shapes":true,"profile_by_stage":false,"profile_prefix":"` + StagePlaceholder + `"}`},
 			Stop: &Call{Method: "POST", Path: "/stop_profile"}, StopMayFail: true, ExtraSteps: 1, FilePatterns: profileFiles,
 		},
 	}

@@ -6,6 +6,10 @@ import (
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
 
+// vllmCPUCache is the KV cache on a CPU in bytes: what vLLM took before it asked for nearly all of the memory, and failed
+// where other processes have some. A host's VLLM_CPU_KVCACHE_SPACE (GiB) wins over the flag.
+const vllmCPUCache = 4 << 30
+
 // vllm speaks to `vllm serve`.
 type vllm struct{ *table }
 
@@ -35,6 +39,9 @@ func (vllm) Launch(s Spec) (Launch, error) {
 	if len(s.GPUs) > 1 && s.Device != "cpu" && !laidOut(&vllmFlags, s) {
 		argv = append(argv, "--tensor-parallel-size", strconv.Itoa(len(s.GPUs)))
 	}
+	if s.Device == "cpu" && knows(s, "kv-cache-memory-bytes") && !gives(s, "kv-cache-memory-bytes", "gpu-memory-utilization", "num-gpu-blocks-override") {
+		argv = append(argv, "--kv-cache-memory-bytes", strconv.Itoa(vllmCPUCache))
+	}
 	if s.Capture {
 		argv = append(argv, "--profiler-config", `{"profiler":"torch","torch_profiler_dir":"`+OutputPlaceholder+`","ignore_frontend":true,"max_iterations":`+strconv.Itoa(s.Steps)+`}`)
 	}
@@ -46,6 +53,9 @@ func (vllm) Launch(s Spec) (Launch, error) {
 	env["VLLM_SERVER_DEV_MODE"] = "1" // /reset_prefix_cache and /server_info
 	env["VLLM_NO_USAGE_STATS"], env["VLLM_USE_MODELSCOPE"] = "1", "False"
 	env["VLLM_CACHE_ROOT"] = CachePlaceholder + "/vllm"
+	if s.Device == "cpu" {
+		env["VLLM_CPU_OMP_THREADS_BIND"] = "nobind" // it would leave the cores that the process was given
+	}
 	return Launch{Argv: append(argv, knobs...), Env: env}, nil
 }
 
