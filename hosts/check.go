@@ -10,6 +10,9 @@ import (
 // maxGPUIndex is far above what one machine holds; it catches a port or a UUID in the wrong place.
 const maxGPUIndex = 1023
 
+// maxCoreIndex is the last core that an affinity mask of golang.org/x/sys/unix can name.
+const maxCoreIndex = 1023
+
 // The checks below answer what is wrong with a value, or nothing. Each continues "<what> <value> …".
 
 var (

@@ -18,6 +18,7 @@ type HostEntry struct {
 	Local    bool                   `json:"local,omitempty"` // this machine
 	Device   string                 `json:"device"`          // DeviceCUDA (default) or DeviceCPU
 	GPUs     []int                  `json:"gpus"`            // indices that campaigns may use; empty: all
+	Cores    []int                  `json:"cores,omitempty"` // DeviceCPU: cores that engines run on; empty: all but the last, the load client's
 	Workdir  string                 `json:"workdir"`         // default ~/sotaloop
 	LeaseDir string                 `json:"lease_dir"`       // default /var/lock/sotaloop
 	HFCache  string                 `json:"hf_cache"`        // default ~/.cache/huggingface

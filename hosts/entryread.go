@@ -19,7 +19,8 @@ func (w *walker) host(dst map[string]HostEntry) func(name string, key, value ast
 			"ssh":       w.text("ssh", &e.SSH, checkDestination),
 			"local":     w.boolean("local", &e.Local),
 			"device":    w.choice("device", &e.Device, DeviceCUDA, DeviceCPU),
-			"gpus":      w.indices("gpus", &e.GPUs),
+			"gpus":      w.indices("gpus", &e.GPUs, maxGPUIndex),
+			"cores":     w.indices("cores", &e.Cores, maxCoreIndex),
 			"workdir":   w.text("workdir", &e.Workdir, checkPath),
 			"lease_dir": w.text("lease_dir", &e.LeaseDir, checkPath),
 			"hf_cache":  w.text("hf_cache", &e.HFCache, checkPath),
@@ -44,6 +45,8 @@ func (w *walker) wholeHost(name string, e HostEntry, key ast.Node) {
 		w.fail(key, "host %q says neither %q nor %q", name, "ssh: ALIAS", "local: true").Hint("add one of them")
 	case e.Device == DeviceCPU && len(e.GPUs) > 0:
 		w.fail(key, "host %q lists gpus but its device is %q", name, DeviceCPU).Hint("remove gpus, or set device: %s", DeviceCUDA)
+	case e.Device == DeviceCUDA && len(e.Cores) > 0:
+		w.fail(key, "host %q lists cores but its device is %q", name, DeviceCUDA).Hint("name gpus instead, or set device: %s", DeviceCPU)
 	}
 	for _, secret := range e.Secrets {
 		if _, both := e.Env[secret]; both {

@@ -1,6 +1,7 @@
 package hosts_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,17 @@ func TestInventoryHost(t *testing.T) {
 	require.Equal(t, []string{`did you mean "h100a"?`}, f.Hints)
 }
 
+func TestCores(t *testing.T) {
+	t.Parallel()
+	inv, err := hosts.ParseInventory([]byte("hosts: {a: {local: true, device: cpu, cores: [2, 0]}, b: {local: true, device: cpu, cores: []}}"), "hosts.yaml")
+	require.NoError(t, err)
+	require.Equal(t, []int{2, 0}, inv.Hosts["a"].Cores)
+	require.Empty(t, inv.Hosts["b"].Cores)
+	raw, err := json.Marshal(inv.Hosts["b"])
+	require.NoError(t, err)
+	require.NotContains(t, string(raw), "cores", "the digest of an entry that names none is what it was")
+}
+
 func TestHostDigest(t *testing.T) {
 	t.Parallel()
 	parse := func(text string) hosts.HostEntry {
@@ -121,6 +133,11 @@ var badInventories = []struct {
 	{name: "gpu is negative", text: "hosts:\n  a:\n    ssh: x\n    gpus: [-1]\n", place: "4:12", message: `gpus "-1" is not a number from 0 to 1023`},
 	{name: "gpu twice", text: "hosts:\n  a:\n    ssh: x\n    gpus: [0, 1, 0]\n", place: "4:18", message: "gpus 0 is listed twice"},
 	{name: "gpus without cuda", text: "hosts:\n  a:\n    ssh: x\n    device: cpu\n    gpus: [0]\n", place: "2:3", message: `host "a" lists gpus but its device is "cpu"`},
+	{name: "cores without cpu", text: "hosts:\n  a:\n    ssh: x\n    cores: [0]\n", place: "2:3", message: `host "a" lists cores but its device is "cuda"`, hint: "name gpus instead, or set device: cpu"},
+	{name: "cores is a number", text: "hosts:\n  a:\n    ssh: x\n    device: cpu\n    cores: 2\n", place: "5:12", message: "cores must be a list, not a number"},
+	{name: "core is text", text: "hosts:\n  a:\n    ssh: x\n    device: cpu\n    cores: [0-3]\n", place: "5:13", message: "cores must be a list of numbers, not a text"},
+	{name: "core twice", text: "hosts:\n  a:\n    ssh: x\n    device: cpu\n    cores: [1, 1]\n", place: "5:16", message: "cores 1 is listed twice"},
+	{name: "core beyond", text: "hosts:\n  a:\n    ssh: x\n    device: cpu\n    cores: [1024]\n", place: "5:13", message: `cores "1024" is not a number from 0 to 1023`},
 	{name: "neither ssh nor local", text: "hosts:\n  a:\n    device: cpu\n", place: "2:3", message: `host "a" says neither`},
 	{name: "both ssh and local", text: "hosts:\n  a:\n    ssh: x\n    local: true\n", place: "2:3", message: `host "a" has both`},
 	{name: "option as destination", text: "hosts:\n  a:\n    ssh: -oProxyCommand=id\n", place: "3:10", message: `ssh "-oProxyCommand=id" begins with a dash`},

@@ -64,8 +64,8 @@ func (w *walker) texts(what string, dst *[]string, check func(string) string) re
 	}
 }
 
-// indices reads a list of different numbers from 0 on into dst.
-func (w *walker) indices(what string, dst *[]int) reads {
+// indices reads a list of different numbers from 0 to last into dst.
+func (w *walker) indices(what string, dst *[]int, last int) reads {
 	return func(_, value ast.Node) {
 		seen := map[int]bool{}
 		w.items(value, what, func(item ast.Node) {
@@ -75,8 +75,8 @@ func (w *walker) indices(what string, dst *[]int) reads {
 				return
 			}
 			i, err := strconv.Atoi(v.GetToken().Value)
-			if err != nil || i < 0 || i > maxGPUIndex {
-				w.fail(item, "%s %q is not a number from 0 to %d", what, v.GetToken().Value, maxGPUIndex).got(v.GetToken().Value)
+			if err != nil || i < 0 || i > last {
+				w.fail(item, "%s %q is not a number from 0 to %d", what, v.GetToken().Value, last).got(v.GetToken().Value)
 				return
 			}
 			if seen[i] {

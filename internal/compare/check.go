@@ -17,7 +17,7 @@ type comparability struct {
 func comparable(target, other []*Row, t Terms) comparability {
 	rows := slices.Concat(target, other)
 	var c comparability
-	for _, f := range slices.Concat(facts(), slaFacts(rows)) {
+	for _, f := range slices.Concat(facts(rows), slaFacts(rows)) {
 		a, b, unequal := f.difference(target, other)
 		switch {
 		case unequal && slices.Contains(t.Declared, f.field):

@@ -18,6 +18,7 @@ const (
 	RuleSameModel     = "fair.same-model"
 	RuleSamePrecision = "fair.same-precision"
 	RuleSameHardware  = "fair.same-hardware"
+	RuleSameThreads   = "fair.same-threads"
 	RuleSameCache     = "fair.same-cache"
 	RuleSameContract  = "fair.same-contract"
 	RuleSameCandidate = "fair.same-candidate"
@@ -34,7 +35,7 @@ const (
 // Rules lists the ids of the rules that this package enforces.
 func Rules() []string {
 	return []string{
-		RuleSameClient, RuleSameWorkload, RuleSameSLA, RuleSameModel, RuleSamePrecision, RuleSameHardware, RuleSameCache,
+		RuleSameClient, RuleSameWorkload, RuleSameSLA, RuleSameModel, RuleSamePrecision, RuleSameHardware, RuleSameThreads, RuleSameCache,
 		RuleSameContract, RuleSameCandidate, RuleSameOutput, RuleInterleaved, RuleReplicates, RuleEverySide, RuleHoldOut,
 		RuleEqualEffort, RuleQuietHost, RuleRealHost,
 	}
@@ -60,8 +61,23 @@ type fact struct {
 // unbounded is what null means for rate and concurrency: a statement, not a gap.
 const unbounded = "unbounded"
 
-func facts() []fact {
-	return slices.Concat(identityFacts(), workloadFacts(), engineFacts(), hardwareFacts())
+// facts are what must be equal over rows. Where every row comes from a host without GPUs, its CPU stands for them; where
+// one does, the mark itself differs.
+func facts(rows []*Row) []fact {
+	marked := func(r *Row) bool { return r.Mark == contract.NoGPUClaim }
+	out := slices.Concat(identityFacts(), workloadFacts(), engineFacts())
+	switch {
+	case !slices.ContainsFunc(rows, marked):
+		return append(out, hardwareFacts()...)
+	case !slices.ContainsFunc(rows, func(r *Row) bool { return !marked(r) }):
+		return append(out, cpuFacts()...)
+	}
+	return append(out, fact{RuleSameHardware, "mark", everywhere, func(r *Row) string {
+		if marked(r) {
+			return r.Mark
+		}
+		return "none"
+	}})
 }
 
 func identityFacts() []fact {
@@ -147,6 +163,19 @@ func hardwareFacts() []fact {
 		{RuleInterleaved, "hardware.host", withinBlock, func(r *Row) string { return r.Hardware.Host }},
 		{RuleInterleaved, "hardware.visible_devices", withinBlock, func(r *Row) string { return r.Hardware.VisibleDevices }},
 		{RuleInterleaved, "hardware.driver", withinBlock, func(r *Row) string { return r.Hardware.Driver }},
+		{RuleInterleaved, "hardware.boot_id", withinBlock, func(r *Row) string { return r.Hardware.BootID }},
+	}
+}
+
+// cpuFacts are a CPU host's. Threads and the client's cores are equal for every row: they are part of what is measured.
+func cpuFacts() []fact {
+	return []fact{
+		{RuleSameHardware, "hardware.cpu_model", everywhere, func(r *Row) string { return r.Hardware.CPUModel }},
+		{RuleSameHardware, "hardware.memory_mib", everywhere, func(r *Row) string { return number(r.Hardware.MemoryMiB) }},
+		{RuleSameHardware, "hardware.cores", everywhere, func(r *Row) string { return r.Hardware.Cores }},
+		{RuleSameThreads, "hardware.threads", everywhere, func(r *Row) string { return r.Hardware.Threads }},
+		{RuleInterleaved, "hardware.client_cores", withinBlock, func(r *Row) string { return r.Hardware.ClientCores }},
+		{RuleInterleaved, "hardware.host", withinBlock, func(r *Row) string { return r.Hardware.Host }},
 		{RuleInterleaved, "hardware.boot_id", withinBlock, func(r *Row) string { return r.Hardware.BootID }},
 	}
 }

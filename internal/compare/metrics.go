@@ -23,6 +23,10 @@ var (
 	}
 )
 
+// PeakRSS is the peak of the memory resident in the engine's process tree, in MiB: where a host without GPUs has what
+// peak_gpu_mem_mib is elsewhere. It is written only where it was measured; Memory.PeakRSSMethod says how.
+const PeakRSS = "peak_rss_mib"
+
 // MetricNames lists the metrics a row may carry, in the order in which they are written: rates in requests/s and
 // tokens/s, then {mean,p50,p95,p99}_{ttft,ttft_user,tpot,itl,icl,e2e,e2e_user}_ms.
 func MetricNames() []string {

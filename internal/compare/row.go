@@ -54,7 +54,8 @@ type Row struct {
 	Client           string             `json:"client"`       // load generator, e.g. "sotaloop"
 	ClientVersion    string             `json:"client_version"`
 	Simulated        bool               `json:"simulated"`
-	Interference     bool               `json:"interference"` // foreign load was seen during the window: untrusted
+	Mark             string             `json:"mark,omitempty"` // contract.NoGPUClaim: measured on a host without GPUs
+	Interference     bool               `json:"interference"`   // foreign load was seen during the window: untrusted
 	ContractDigest   string             `json:"contract_digest"`
 
 	WeightsRevision string   `json:"weights_revision"`
@@ -102,6 +103,11 @@ type Hardware struct {
 	VisibleDevices string `json:"visible_devices"`
 	GPUMemoryMiB   *int64 `json:"gpu_memory_mib"`
 	Driver         string `json:"driver"`
+	CPUModel       string `json:"cpu_model,omitempty"`    // these five only in rows that are marked
+	Cores          string `json:"cores,omitempty"`        // that the engine ran on, as 0,1
+	Threads        string `json:"threads,omitempty"`      // of its thread pools, as MKL_NUM_THREADS=1 OMP_NUM_THREADS=1
+	ClientCores    string `json:"client_cores,omitempty"` // that the load client ran on
+	MemoryMiB      *int64 `json:"memory_mib,omitempty"`   // of the machine
 	BootID         string `json:"boot_id"`
 	Host           string `json:"host"`
 }
@@ -172,6 +178,8 @@ type Cache struct {
 
 // Memory is what the launch did with the GPU's memory.
 type Memory struct {
+	// PeakRSSMethod says how the metric PeakRSS was summed over processes: pss counts a shared page once, rss once a process.
+	PeakRSSMethod        string   `json:"peak_rss_method,omitempty"`
 	GPUMemoryUtilization *float64 `json:"gpu_memory_utilization"`
 	KVCacheDtype         string   `json:"kv_cache_dtype"`
 	CPUOffloadGB         *float64 `json:"cpu_offload_gb"`

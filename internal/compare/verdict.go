@@ -76,4 +76,5 @@ type Result struct {
 	M          int       `json:"m"`
 	Delta      float64   `json:"delta"`
 	Looks      []int     `json:"looks"`
+	Mark       string    `json:"mark,omitempty"` // of the rows: contract.NoGPUClaim
 }

@@ -40,6 +40,11 @@ func Verdicts(rows []Row, t Terms) (Result, error) {
 	if t.Campaign {
 		res.Provenance = ProvenanceCampaign
 	}
+	for i := range rows {
+		if rows[i].Mark != "" {
+			res.Mark = rows[i].Mark
+		}
+	}
 	missing := map[string]bool{}
 	for _, scenario := range scenarios {
 		for _, against := range s.against {

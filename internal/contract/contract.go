@@ -90,6 +90,8 @@ type Host struct {
 	BootID      string  `json:"boot_id"`
 	ClockSkewS  float64 `json:"clock_skew_s"`
 	Simulated   bool    `json:"simulated"`
+	Cores       []int   `json:"cores,omitempty"` // that engines run on; only where Device is cpu
+	CPU         *CPU    `json:"cpu,omitempty"`   // only where Device is cpu
 }
 
 // Side is one engine entry of hosts.yaml, with a fixed command where the study says so.

@@ -233,6 +233,9 @@ func rowLines(st *State, rows []compare.Row, scenarios []string) []map[string]an
 		if st.Contract.Host.Simulated {
 			line["simulated"] = true
 		}
+		if r.Mark != "" {
+			line["mark"] = r.Mark
+		}
 		out = append(out, line)
 	}
 	return out

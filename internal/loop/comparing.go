@@ -165,12 +165,10 @@ func failedLines(st *State) []map[string]any {
 // marks are the warnings that every result of a host carries.
 func (s *State) marks() []string {
 	var out []string
-	switch {
-	case s.Contract.Host.Simulated:
+	if s.Contract.Host.Simulated {
 		out = append(out, "simulated host: every figure comes from a simulator and supports no claim")
-	case s.Contract.Host.Device == "cpu":
-		out = append(out, "CPU host: its rows support no claim about GPUs")
 	}
+	out = append(out, coreWarnings(s.Contract.Host)...)
 	if s.Contract.Study == contract.StudyLook {
 		out = append(out, "study look: two blocks, no verdict, no claim")
 	}

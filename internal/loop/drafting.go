@@ -337,6 +337,9 @@ func (d *drafting) found(c *contract.Contract, name string, f worker.Facts, gpus
 	}
 	if c.Host.Device != hosts.DeviceCUDA {
 		c.Host.GPUs = []int{}
+		if err := d.cores(&c.Host, f.CPU); err != nil {
+			return err
+		}
 	} else if err := d.gpus(&c.Host, gpus); err != nil {
 		return err
 	}

@@ -117,6 +117,8 @@ type LaunchEnded struct {
 	Loaded    map[string]string  `json:"loaded,omitempty"`
 	Log       *ledger.Artifact   `json:"log,omitempty"`
 	Command   string             `json:"command"`
+	Pinning   *worker.Pinning    `json:"pinning,omitempty"` // on CPU hosts
+	Memory    *worker.TreeMemory `json:"memory,omitempty"`  // on CPU hosts
 }
 
 // PointMeasured is one row with its raw records.

@@ -68,7 +68,7 @@ func newHost() *host {
 		h.help += fmt.Sprintf("  --knob-%d N  sets knob %d\n", n, n)
 	}
 	h.help += "  --tp-size N  tensor parallel size\n"
-	h.facts = worker.Facts{BootID: "b007", Now: time.Now(), Engines: map[string]string{"sglang": "", "vllm": ""}, Models: map[string]worker.Model{
+	h.facts = worker.Facts{BootID: "b007", CPU: &contract.CPU{Model: "Test CPU", Cores: 4, Allowed: []int{0, 1, 3}, MemoryMiB: 4096, Flags: []string{"avx2"}}, Now: time.Now(), Engines: map[string]string{"sglang": "", "vllm": ""}, Models: map[string]worker.Model{
 		"tiny": {Path: "/models/tiny", Identity: "1d", Config: `{"vocab_size": 32000, "max_position_embeddings": 40960}`}}}
 	return h
 }

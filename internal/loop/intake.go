@@ -41,6 +41,7 @@ type launchSoFar struct {
 	log    *ledger.Artifact
 	told   map[string]bool // points and captures whose end is known
 	cancel *worker.Failure // how a point was canceled
+	pinned *worker.Pinning // which cores it runs on; nil where the plan names none
 }
 
 func newIntake(c *campaign, s step, plan worker.Plan) *intake {
@@ -69,7 +70,7 @@ func (in *intake) one(ctx context.Context, client *worker.Client, e worker.Event
 	}
 	switch e.Kind {
 	case worker.EventLaunchStarted:
-		l.began = e.ElapsedS
+		l.began, l.pinned = e.ElapsedS, e.Pinning
 	case worker.EventLaunchReady:
 		l.phases, l.loaded, l.info = e.Phases, e.Loaded, e.Info
 		return in.correctCost(ctx, l, e)
@@ -134,7 +135,7 @@ func (in *intake) stopped(ctx context.Context, client *worker.Client, l *launchS
 	end := LaunchEnded{
 		Launch: l.spec.ID, RunID: in.plan.RunID, Candidate: l.spec.Candidate, Entry: l.spec.Entry, Phase: l.spec.Phase, Block: l.spec.Block,
 		State: state, Failure: l.fail, PhasesS: l.phases, SecondsS: e.ElapsedS - l.began, Loaded: l.loaded, Log: l.log,
-		Command: commandLine(l.spec),
+		Command: commandLine(l.spec), Pinning: l.pinned, Memory: e.Memory,
 	}
 	if l.spec.Overlay != nil {
 		end.Tree = l.spec.Overlay.Tree

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"strings"
 	"time"
@@ -53,10 +52,7 @@ func (c *campaign) launch(st *State, host hosts.HostEntry, s launchSpec) (worker
 	if err != nil {
 		return worker.Launch{}, err
 	}
-	env := map[string]string{}
-	maps.Copy(env, host.Env)
-	maps.Copy(env, eng.Env)
-	maps.Copy(env, out.Env)
+	env := engineEnv(st.Contract, host, eng.Env, out.Env)
 	return worker.Launch{
 		ID: s.id, Candidate: s.candidate.ID + s.suffix, Entry: s.candidate.Entry + s.suffix, Framework: eng.Type, Phase: s.phase, Block: s.block,
 		Argv: out.Argv, Env: env, SecretEnv: host.Secrets, Overlay: s.overlay, Protocol: fw.Protocol(spec), Served: st.Contract.Model.ID,
@@ -68,7 +64,7 @@ func (c *campaign) launch(st *State, host hosts.HostEntry, s launchSpec) (worker
 func (c *campaign) plan(st *State, host hosts.HostEntry, launches []worker.Launch) worker.Plan {
 	p := worker.Plan{
 		Kind: worker.PlanKind, V: worker.PlanVersion, Campaign: c.id, ContractDigest: st.Digest, Workdir: host.Workdir, LeaseDir: host.LeaseDir,
-		Device: st.Contract.Host.Device, GPUs: st.Contract.Host.GPUs, Simulated: st.Contract.Host.Simulated, Launches: launches,
+		Device: st.Contract.Host.Device, GPUs: st.Contract.Host.GPUs, Cores: st.Contract.Host.Cores, Simulated: st.Contract.Host.Simulated, Launches: launches,
 	}
 	if p.Simulated {
 		p.AuditLimits, p.StopGrace, p.TraceSettle = simulatedLimits(), 5*time.Second, 300*time.Millisecond

@@ -230,7 +230,7 @@ func TestStudiesOfOneEngine(t *testing.T) {
 	require.True(t, c.Against[0].Incumbent)
 	require.NotNil(t, c.Against[0].Flags)
 	require.Contains(t, strings.Join(out.Assumed, "\n"), "incumbent: the shipped default")
-	require.Contains(t, strings.Join(out.Warnings, "\n"), "CPU host")
+	require.Contains(t, strings.Join(out.Warnings, "\n"), contract.NoGPUClaim)
 
 	view, err := l.Get(t.Context(), out.Campaign, "candidates", "")
 	require.NoError(t, err)

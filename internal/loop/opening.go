@@ -36,12 +36,13 @@ func (l *Loop) Open(ctx context.Context, r OpenRequest) (Opened, error) {
 			return found, nil
 		}
 	}
-	c, assumed, changed, err := l.draft(ctx, r)
+	c, d, changed, err := l.draft(ctx, r)
 	if err != nil {
 		return Opened{}, err
 	}
+	assumed := d.assumed
 	c.Assumed = assumed
-	facts := &rules.Facts{Contract: c, Decide: &rules.DecideFacts{Need: fewestBlocks(c.Blocks.Comparisons)}}
+	facts := &rules.Facts{Contract: c, Decide: &rules.DecideFacts{Need: fewestBlocks(c.Blocks.Comparisons)}, Threads: d.threads(c)}
 	if v := rules.Check(rules.AtOpen, facts); v != nil {
 		return Opened{}, v.Fault()
 	}
@@ -202,7 +203,7 @@ func (l *Loop) byKey(key string) (Opened, bool) {
 }
 
 // draft makes the contract of a request: what was said, what from copies, what the host says, and named defaults.
-func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, assumed, changed []string, err error) {
+func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, d *drafting, changed []string, err error) {
 	if r.From != "" {
 		if r, changed, err = l.inherit(r); err != nil {
 			return nil, nil, nil, err
@@ -215,7 +216,7 @@ func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	d := &drafting{r: r, entry: entry, assumed: []string{}}
+	d = &drafting{r: r, entry: entry, assumed: []string{}}
 	c = &contract.Contract{Kind: contract.Kind, V: contract.Version, Created: time.Now().UTC().Truncate(time.Second), From: r.From}
 	if err := d.sides(c); err != nil {
 		return nil, nil, nil, err
@@ -233,7 +234,7 @@ func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, 
 	c.Policy, c.Approvers = l.opt.Policy.Digest, l.approversDigest()
 	c.Seed, err = drawSeed()
 	c.Cost = project(c)
-	return c, d.assumed, changed, err
+	return c, d, changed, err
 }
 
 func (l *Loop) approversDigest() string {
@@ -353,9 +354,7 @@ func openWarnings(c *contract.Contract) []string {
 	if c.Host.Simulated {
 		out = append(out, "simulated host: nothing measured here can carry a claim")
 	}
-	if c.Host.Device == hosts.DeviceCPU {
-		out = append(out, "CPU host: its rows support no claim about GPUs")
-	}
+	out = append(out, coreWarnings(c.Host)...)
 	if c.Approvers == "" {
 		out = append(out, "no_approver: no allowed_signers file was found, so no patch can be approved; the engineer adds a key to it")
 	}

@@ -127,7 +127,7 @@ func (s *State) NamesRun(r RunPlanned) bool {
 func (s *State) PlanFrame(r RunPlanned, p worker.Plan) worker.Plan {
 	want := worker.Plan{
 		Kind: worker.PlanKind, V: worker.PlanVersion, RunID: r.RunID, Campaign: s.Contract.Campaign, Job: r.Job, ContractDigest: s.Digest,
-		Workdir: p.Workdir, LeaseDir: p.LeaseDir, Device: s.Contract.Host.Device, GPUs: s.Contract.Host.GPUs, Simulated: s.Contract.Host.Simulated,
+		Workdir: p.Workdir, LeaseDir: p.LeaseDir, Device: s.Contract.Host.Device, GPUs: s.Contract.Host.GPUs, Cores: s.Contract.Host.Cores, Simulated: s.Contract.Host.Simulated,
 		LaunchDeadline: p.LaunchDeadline, StallAfter: p.StallAfter, StopGrace: p.StopGrace, ProofWait: p.ProofWait, TraceWait: p.TraceWait, TraceSettle: p.TraceSettle, Launches: p.Launches,
 	}
 	if want.Simulated {
@@ -197,6 +197,10 @@ func (s *State) PlannedRow(l worker.Launch, p worker.Point, got compare.Row) com
 	row.Metrics, row.Audit, row.Cache, row.RepeatIndex = got.Metrics, got.Audit, got.Cache, got.RepeatIndex
 	row.RawSHA256, row.Artifacts.RawResult = got.RawSHA256, got.Artifacts.RawResult
 	row.Interference = row.Audit != nil && row.Audit.Untrusted
+	row.Hardware.ClientCores = got.Hardware.ClientCores
+	if got.Memory != nil {
+		row.Memory.PeakRSSMethod = got.Memory.PeakRSSMethod
+	}
 	judge(&row)
 	return row
 }
@@ -205,7 +209,7 @@ func (s *State) PlannedRow(l worker.Launch, p worker.Point, got compare.Row) com
 func MeasuredMetrics(r *bench.Recording) compare.Metrics { return metrics(bench.Measure(r)) }
 
 // HostMetric says whether a row's metric was observed on the host and is not a function of the records.
-func HostMetric(name string) bool { return name == "peak_gpu_mem_mib" }
+func HostMetric(name string) bool { return name == "peak_gpu_mem_mib" || name == compare.PeakRSS }
 
 // ParseHelp reads a captured help text as list_flags does.
 func (s *State) ParseHelp(entry, text string) (*framework.Help, error) {

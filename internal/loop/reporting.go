@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/jobs"
 	"github.com/sotaloop/sotaloop/internal/ledger"
@@ -105,7 +106,9 @@ func (s *State) claim() string {
 	switch {
 	case s.Contract.Host.Simulated:
 		return "none: every figure comes from a simulated host"
-	case s.Contract.Host.Device == "cpu":
+	case s.Contract.Host.Mark() != "":
+		return "none about GPUs (" + s.Contract.Host.Mark() + "): measured on a CPU host"
+	case s.Contract.Host.Device == hosts.DeviceCPU: // a contract of before the mark
 		return "none about GPUs: measured on a CPU host"
 	case s.Contract.Study == contract.StudyLook:
 		return "none: a look gives no verdict"

@@ -23,7 +23,8 @@ func baseRow(s *State, l *launchSoFar, p worker.Point) compare.Row {
 		Side: l.spec.Entry, CandidateID: l.spec.Candidate, Model: c.Model.ID, Phase: rowPhase(l.spec.Phase), LaunchID: l.spec.ID,
 		Client: clientName, Simulated: c.Host.Simulated, ContractDigest: s.Digest, WeightsRevision: c.Model.Identity, TokenizerHash: c.Model.Tokenizer,
 		Precision: c.Precision, Quantization: &c.Quantization,
-		Hardware:         hardware(c),
+		Mark:             c.Host.Mark(),
+		Hardware:         hardware(c, l),
 		Workload:         workload(c, p.Spec),
 		SLA:              compare.SLA{Limits: c.SLA},
 		ServerCommand:    commandLine(l.spec),
@@ -41,12 +42,29 @@ func baseRow(s *State, l *launchSoFar, p worker.Point) compare.Row {
 	return row
 }
 
-func hardware(c *contract.Contract) compare.Hardware {
+func hardware(c *contract.Contract, l *launchSoFar) compare.Hardware {
 	n, mem := c.GPUCount(), c.Host.GPUMemory
-	return compare.Hardware{
+	h := compare.Hardware{
 		GPUModel: c.Host.GPUModel, GPUCount: &n, VisibleDevices: joinInts(c.Host.GPUs), GPUMemoryMiB: &mem, Driver: c.Host.Driver,
 		BootID: c.Host.BootID, Host: c.Host.Name,
 	}
+	if cpu := c.Host.CPU; cpu != nil {
+		h.GPUCount, h.GPUMemoryMiB = nil, nil
+		h.CPUModel, h.Cores, h.MemoryMiB, h.Threads = cpu.Model, joinInts(c.Host.Cores), &cpu.MemoryMiB, threadsText(worker.Threads(l.spec.Env))
+	}
+	if l.pinned != nil {
+		h.ClientCores = joinInts(l.pinned.ClientCores)
+	}
+	return h
+}
+
+// threadsText renders the sizes of thread pools, as MKL_NUM_THREADS=1 OMP_NUM_THREADS=1.
+func threadsText(threads map[string]int) string {
+	parts := []string{}
+	for _, name := range sortedKeys(threads) {
+		parts = append(parts, fmt.Sprintf("%s=%d", name, threads[name]))
+	}
+	return strings.Join(parts, " ")
 }
 
 func workload(c *contract.Contract, spec bench.Spec) compare.Workload {
@@ -70,9 +88,15 @@ func measuredRow(s *State, l *launchSoFar, p worker.Point, e worker.Event) compa
 		row.StartedAt, row.WarmupRequests = &started, &warm
 		row.Metrics = metrics(m.Metrics)
 		row.Audit = audit(m, e.Quiet)
+		if l.pinned != nil && l.pinned.Warning != "" {
+			row.Audit.Reasons = append(row.Audit.Reasons, l.pinned.Warning)
+		}
 	}
 	if e.Quiet != nil && e.Quiet.PeakGPUMiB > 0 {
 		row.Metrics["peak_gpu_mem_mib"] = e.Quiet.PeakGPUMiB
+	}
+	if e.Memory != nil && e.Memory.PeakMiB > 0 && s.Contract.Host.CPU != nil {
+		row.Metrics[compare.PeakRSS], row.Memory.PeakRSSMethod = e.Memory.PeakMiB, e.Memory.Method
 	}
 	if e.Failure != nil {
 		row.Status, row.FailureReason = statusOf(e.Failure.Class), e.Failure.Reason
@@ -128,7 +152,8 @@ func metrics(m bench.Metrics) compare.Metrics {
 
 // Limits of a quiet host; beyond them a point is untrusted.
 const (
-	maxForeignCPU = 0.25 // CPU time outside the campaign ÷ the host's capacity
+	maxForeignCPU  = 0.25 // CPU time outside the campaign ÷ the host's capacity
+	maxForeignCore = 0.10 // CPU time outside the engine ÷ the capacity of its cores; the kernel's own work on them is in it
 )
 
 func audit(m *bench.Point, q *worker.Quiet) *compare.Audit {
@@ -143,6 +168,14 @@ func audit(m *bench.Point, q *worker.Quiet) *compare.Audit {
 	if len(q.ForeignGPU) > 0 {
 		a.Untrusted = true
 		a.Reasons = append(a.Reasons, "foreign processes on our GPUs: "+strings.Join(q.ForeignGPU, ", "))
+	}
+	if q.ForeignCoreShare != nil && *q.ForeignCoreShare > maxForeignCore {
+		a.Untrusted = true
+		a.Reasons = append(a.Reasons, fmt.Sprintf("foreign CPU load %.0f %% of the engine's cores", 100**q.ForeignCoreShare))
+	}
+	if len(q.OffCores) > 0 {
+		a.Untrusted = true
+		a.Reasons = append(a.Reasons, "the engine left its cores: "+strings.Join(q.OffCores, ", "))
 	}
 	if q.ForeignCPUShare > maxForeignCPU {
 		a.Reasons = append(a.Reasons, fmt.Sprintf("foreign CPU load %.0f %% of the host", 100*q.ForeignCPUShare))

@@ -121,8 +121,11 @@ func roundedPair(p *[2]float64) *[2]float64 {
 func (s *State) summary() map[string]any {
 	c := s.Contract
 	out := map[string]any{
-		"study": c.Study, "model": c.Model.ID, "host": fmt.Sprintf("%s, GPUs %v, %s", c.Host.Name, c.Host.GPUs, c.Host.GPUModel),
+		"study": c.Study, "model": c.Model.ID, "host": c.Host.Name + ", " + c.Host.Machine(),
 		"target": c.Target.Entry, "sla": c.SLA, "delta": c.Delta, "looks": c.Blocks.Looks, "blocks_measured": s.blocks(), "search_launches_a_side": c.Budget.Launches,
+	}
+	if mark := c.Host.Mark(); mark != "" {
+		out["mark"] = mark
 	}
 	scenarios, sides := []string{}, []map[string]any{}
 	for _, x := range c.Scenarios {

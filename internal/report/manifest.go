@@ -34,6 +34,15 @@ func manifest(in loop.ReportInput) []byte {
 	put("gpu_model", c.Host.GPUModel)
 	put("gpu_memory_mib", c.Host.GPUMemory)
 	put("driver", c.Host.Driver)
+	if cpu := c.Host.CPU; cpu != nil {
+		put("mark", c.Host.Mark())
+		put("cores", c.Host.Cores)
+		put("cpu_model", cpu.Model)
+		put("cpu_cores", cpu.Cores)
+		put("cpu_cores_allowed", cpu.Allowed)
+		put("cpu_flags", strings.Join(cpu.Flags, " "))
+		put("memory_mib", cpu.MemoryMiB)
+	}
 	put("boot_id", c.Host.BootID)
 	put("seed", c.Seed)
 	for _, entry := range sorted(in.State.Help) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/loop"
 )
 
@@ -45,9 +46,16 @@ func (w *writer) head(title string) { w.line("\n## %s\n", title) }
 // headline says the verdict, the claim and the levels before anything else.
 func (w *writer) headline() {
 	c := w.st.Contract
-	w.line("# %s: %s on %s\n", w.in.Campaign, c.Model.ID, c.Host.GPUModel)
+	machine := c.Host.GPUModel
+	if c.Host.CPU != nil {
+		machine = c.Host.CPU.Model
+	}
+	w.line("# %s: %s on %s\n", w.in.Campaign, c.Model.ID, machine)
 	if c.Host.Simulated {
 		w.line("> **SIMULATED.** Every figure below comes from a simulated host and supports no claim.\n")
+	}
+	if c.Host.Mark() != "" {
+		w.line("> %s.\n", contract.NoGPUClaimText)
 	}
 	w.line("- Verdict: %s (%s against %s)", w.verdictText(), c.Target.Entry, entries(c.Against))
 	w.line("- Claim: %s", w.in.Claim)
@@ -85,7 +93,7 @@ func (w *writer) setup() {
 	row("Weights identity", c.Model.Identity)
 	row("Precision, quantization, KV dtype", fmt.Sprintf("%s, %s, %s", c.Precision, or(c.Quantization, "none"), c.KVDtype))
 	row("Speculation", or(c.Speculation, "off on every side"))
-	row("Host", fmt.Sprintf("%s, %d × %s, GPUs %v, driver %s", c.Host.Name, c.GPUCount(), c.Host.GPUModel, c.Host.GPUs, c.Host.Driver))
+	row("Host", hostText(c.Host, c.GPUCount()))
 	row("Study", string(c.Study))
 	row("Endpoint", c.Endpoint)
 	row("Noise threshold δ", percent(c.Delta))
@@ -102,6 +110,16 @@ func (w *writer) setup() {
 	if len(c.Assumed) > 0 {
 		w.line("\nAssumed where nothing was said: %s.", strings.Join(c.Assumed, "; "))
 	}
+}
+
+// hostText is what the campaign ran on.
+func hostText(h contract.Host, gpus int) string {
+	cpu := h.CPU
+	if cpu == nil {
+		return fmt.Sprintf("%s, %d × %s, GPUs %v, driver %s", h.Name, gpus, h.GPUModel, h.GPUs, h.Driver)
+	}
+	return fmt.Sprintf("%s, no GPU, %s, engines on cores %v of %d, load client on %v, %d MiB of memory, %s",
+		h.Name, cpu.Model, h.Cores, cpu.Cores, h.ClientCores(), cpu.MemoryMiB, strings.Join(cpu.Flags, " "))
 }
 
 // commands are the exact launch commands of the measured candidates.
@@ -171,14 +189,18 @@ func (w *writer) tables() {
 // metrics shows SLA, throughput, goodput and latencies of every measured launch of the blocks.
 func (w *writer) metrics(rows []compare.Row) {
 	w.head("Launches of the blocks")
-	w.line("| Block | Candidate | Scenario | Status | SLA | Output tok/s | Goodput req/s | p50 TTFT ms | p50 TPOT ms | p50 ITL ms | p50 E2E ms | p95 E2E ms | p99 E2E ms | Peak GPU MiB | Audit |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	memory, peak := "Peak GPU MiB", "peak_gpu_mem_mib"
+	if w.st.Contract.Host.CPU != nil {
+		memory, peak = "Peak RSS MiB", compare.PeakRSS
+	}
+	w.line("| Block | Candidate | Scenario | Status | SLA | Output tok/s | Goodput req/s | p50 TTFT ms | p50 TPOT ms | p50 ITL ms | p50 E2E ms | p95 E2E ms | p99 E2E ms | " + memory + " | Audit |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range rows {
 		if r.Block == nil {
 			continue
 		}
 		w.line("| %d | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |", *r.Block, r.CandidateID, r.Workload.Scenario, r.Status, yes(r.SLA.Passed),
 			figure(r, "output_token_throughput"), figure(r, "goodput_rps"), figure(r, "p50_ttft_user_ms"), figure(r, "p50_tpot_ms"), figure(r, "p50_itl_ms"),
-			figure(r, "p50_e2e_user_ms"), figure(r, "p95_e2e_user_ms"), figure(r, "p99_e2e_user_ms"), figure(r, "peak_gpu_mem_mib"), auditText(r.Audit))
+			figure(r, "p50_e2e_user_ms"), figure(r, "p95_e2e_user_ms"), figure(r, "p99_e2e_user_ms"), figure(r, peak), auditText(r.Audit))
 	}
 }
 

@@ -18,6 +18,8 @@ type Facts struct {
 	Branch   string // applied branch, empty = none
 	Rows     int    // rows of any status
 	Reason   string // why there are none
+	// Threads is the size of each side's thread pools, by variable of the environment; empty on hosts with GPUs.
+	Threads map[string]map[string]int
 }
 
 // DecideFacts says how many blocks a verdict needs.

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -46,6 +47,20 @@ func decidable(f *Facts) *Violation {
 	return &Violation{What: fmt.Sprintf("%d blocks can never decide %d comparisons at 5 %%", f.Contract.Blocks.Max, f.Contract.Blocks.Comparisons),
 		Field: "max_blocks", Got: fmt.Sprint(f.Contract.Blocks.Max), Want: []string{fmt.Sprintf("at least %d", f.Decide.Need)},
 		Fix: "raise max_blocks, or compare fewer scenarios or sides"}
+}
+
+func sameThreads(f *Facts) *Violation {
+	want := f.Threads[f.Contract.Target.Entry]
+	for _, s := range f.Contract.Against {
+		got := f.Threads[s.Entry]
+		if maps.Equal(got, want) {
+			continue
+		}
+		return &Violation{What: fmt.Sprintf("%s has thread pools of %v, %s of %v", s.Entry, got, f.Contract.Target.Entry, want), Field: "against",
+			Got: fmt.Sprint(got), Want: []string{fmt.Sprint(want)},
+			Fix: "take OMP_NUM_THREADS and MKL_NUM_THREADS out of the engines' env in hosts.yaml: each engine gets as many threads as it has cores"}
+	}
+	return nil
 }
 
 func rowsFirst(f *Facts) *Violation {

@@ -30,6 +30,16 @@ func atOpen() *rules.Facts {
 	return &rules.Facts{Contract: terms(), Decide: &rules.DecideFacts{Need: 6}}
 }
 
+func atOpenOnCPU() *rules.Facts {
+	f := atOpen()
+	f.Contract.Host = contract.Host{GPUs: []int{}, Device: "cpu", Cores: []int{0, 1}}
+	f.Threads = map[string]map[string]int{}
+	for _, s := range f.Contract.Sides() {
+		f.Threads[s.Entry] = map[string]int{"OMP_NUM_THREADS": 2, "MKL_NUM_THREADS": 2}
+	}
+	return f
+}
+
 func atSearch() *rules.Facts {
 	f := &rules.Facts{Contract: terms()}
 	f.Search = &rules.SearchFacts{Side: f.Contract.Target, Captured: true, Flags: []rules.FlagUse{
@@ -117,6 +127,19 @@ func openPairs() map[string]pair {
 			"a look, which gives no verdict": func(f *rules.Facts) {
 				f.Contract.Study, f.Contract.Blocks = contract.StudyLook, contract.Blocks{Max: 2, Looks: []int{2}}
 			},
+		}},
+		"fair.same-threads": {honest: atOpenOnCPU, cheats: map[string]func(*rules.Facts){
+			"a comparison side with fewer threads": func(f *rules.Facts) { f.Threads["vllm"]["OMP_NUM_THREADS"] = 1 },
+			"a comparison side whose MKL says nothing": func(f *rules.Facts) {
+				delete(f.Threads["vllm"], "MKL_NUM_THREADS")
+			},
+		}, honestTwins: map[string]func(*rules.Facts){
+			"the same other number for every side": func(f *rules.Facts) {
+				for _, t := range f.Threads {
+					t["OMP_NUM_THREADS"] = 7
+				}
+			},
+			"a host with GPUs": func(f *rules.Facts) { f.Threads = nil },
 		}},
 		"flow.rows-first": {honest: atReport, cheats: map[string]func(*rules.Facts){
 			"a report of nothing": func(f *rules.Facts) { f.Rows = 0 },

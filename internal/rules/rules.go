@@ -87,6 +87,7 @@ var All = []Rule{
 	{"fair.one-target", "The target is one engine entry and no comparison side is the target itself.", []int{2, 5}, []Moment{AtOpen}, oneTarget},
 	{"fair.sequence-limit", "Input plus output of every scenario fits the context limit of every side.", []int{15}, []Moment{AtOpen, AtSearch}, sequenceLimit},
 	{"fair.decidable", "The frozen number of blocks can decide at the frozen error rate.", []int{41}, []Moment{AtOpen}, decidable},
+	{"fair.same-threads", "On a CPU host the engines of every side have thread pools of the same size.", nil, []Moment{AtOpen}, sameThreads},
 	{"flow.help-first", "A framework's flags are captured on that host before it is launched.", []int{7, 8}, []Moment{AtSearch, AtBenchmark}, helpFirst},
 	{"flow.one-search", "A side has one search, with one base command and one space.", []int{19, 20}, []Moment{AtSearch}, oneSearch},
 	{"fair.trt-backend", "TensorRT-LLM is served by trtllm-serve with the PyTorch backend or not at all.", []int{10}, []Moment{AtSearch}, trtBackend},

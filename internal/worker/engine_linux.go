@@ -30,6 +30,7 @@ type engine struct {
 	began   time.Time
 	overlay *overlayDir // nil without one
 	control *control
+	memory  *memoryWatch // nil on hosts with GPUs
 
 	exited chan struct{} // closed when the process has been waited for
 	state  *os.ProcessState
@@ -90,10 +91,9 @@ func (r *runner) environ(e *engine, program string, fill *strings.Replacer) []st
 			env[name] = v
 		}
 	}
-	env["CUDA_VISIBLE_DEVICES"] = strings.Join(leaseNames(&r.plan), ",")
-	if r.plan.Device == deviceCPU {
-		env["CUDA_VISIBLE_DEVICES"] = ""
-	} else {
+	env["CUDA_VISIBLE_DEVICES"] = ""
+	if r.plan.Device != deviceCPU {
+		env["CUDA_VISIBLE_DEVICES"] = strings.Join(leaseNames(&r.plan), ",")
 		env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID" // the order nvidia-smi counts in
 	}
 	env[runMarker] = r.dir
@@ -131,6 +131,20 @@ func isProgram(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
+// startPinned starts the process on the leased cores: what a thread starts inherits its cores. The thread itself goes back
+// to the client's.
+func (r *runner) startPinned(cmd *exec.Cmd) error {
+	if r.pinning == nil {
+		return cmd.Start()
+	}
+	if err := pinThread(r.pinning.Cores); err != nil {
+		return err
+	}
+	err := cmd.Start()
+	_ = pinThread(r.pinning.ClientCores) // from here on it only waits, wherever that is
+	return err
+}
+
 // start begins the process in a session of its own, with its output in the launch's log and nothing else open.
 func (r *runner) start(e *engine, program string, env []string) error {
 	log, err := os.OpenFile(e.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -148,7 +162,7 @@ func (r *runner) start(e *engine, program string, env []string) error {
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // not unlocked: the thread ends with this goroutine
-		err := cmd.Start()
+		err := r.startPinned(cmd)
 		started <- err
 		if err == nil {
 			<-e.settle

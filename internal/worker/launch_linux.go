@@ -34,6 +34,10 @@ func (r *runner) carryOut(ctx context.Context, l *Launch) {
 		return
 	}
 	r.serve(ctx, e)
+	var used *TreeMemory
+	if e.memory != nil {
+		used = e.memory.stop()
+	}
 	r.doing(0, "stopping %s", l.ID)
 	if why := r.stop(e, before); why != nil {
 		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Proc: &e.proc, Failure: why, Files: r.logFile(e)})
@@ -42,7 +46,7 @@ func (r *runner) carryOut(ctx context.Context, l *Launch) {
 		return
 	}
 	code, _ := e.exit()
-	r.emit(Event{Kind: EventLaunchStopped, Launch: l.ID, Proc: &e.proc, Port: e.port, Files: r.logFile(e), Exit: code})
+	r.emit(Event{Kind: EventLaunchStopped, Launch: l.ID, Proc: &e.proc, Port: e.port, Files: r.logFile(e), Exit: code, Memory: used})
 }
 
 // refuse records a launch that never had a process.
@@ -109,7 +113,10 @@ func (r *runner) launchEngine(ctx context.Context, l *Launch, gpus gpuView) (*en
 	if err := r.start(e, program, r.environ(e, program, fill)); err != nil {
 		return nil, ours(err)
 	}
-	r.emit(Event{Kind: EventLaunchStarted, Launch: l.ID, Proc: &e.proc, Port: e.port})
+	if r.plan.Device == deviceCPU {
+		e.memory = watchMemory(r.family)
+	}
+	r.emit(Event{Kind: EventLaunchStarted, Launch: l.ID, Proc: &e.proc, Port: e.port, Pinning: r.pinned(l)})
 	return e, nil
 }
 

@@ -29,17 +29,21 @@ type lease struct{ files []*os.File }
 
 // leaseNames gives the lease names of a plan's devices in the order they are claimed.
 func leaseNames(p *Plan) []string {
+	prefix, devices := "", p.GPUs
 	if p.Device == deviceCPU {
-		return []string{deviceCPU}
+		if prefix, devices = corePrefix, p.Cores; len(devices) == 0 {
+			return []string{deviceCPU}
+		}
 	}
-	gpus := slices.Clone(p.GPUs)
-	slices.Sort(gpus)
-	names := make([]string, 0, len(gpus))
-	for _, g := range slices.Compact(gpus) {
-		names = append(names, strconv.Itoa(g))
+	names := make([]string, 0, len(devices))
+	for _, n := range slices.Compact(slices.Sorted(slices.Values(devices))) {
+		names = append(names, prefix+strconv.Itoa(n))
 	}
 	return names
 }
+
+// corePrefix begins the lease name of a core.
+const corePrefix = deviceCPU + "-"
 
 // acquire claims every device or none. A device in other hands is a fault.Busy that names the owner and since when.
 func acquire(dir string, names []string, rec leaseRecord) (*lease, error) {
@@ -69,7 +73,24 @@ func makeLeaseDir(dir string) error {
 	return os.Chmod(dir, 0o777|os.ModeSticky) // the umask must not keep other accounts out
 }
 
-func leasePath(dir, name string) string { return filepath.Join(dir, "gpu-"+name+".lease") }
+// leasePath is cpu-0.lease for a core and gpu-0.lease for a GPU.
+func leasePath(dir, name string) string {
+	if !strings.HasPrefix(name, corePrefix) {
+		name = "gpu-" + name
+	}
+	return filepath.Join(dir, name+".lease")
+}
+
+// leasedThing is what a lease is on, for a person, with the field that names it and what else could be named.
+func leasedThing(name string) (what, field, other string) {
+	if core, ok := strings.CutPrefix(name, corePrefix); ok {
+		return "core " + core, "cores", "name other cores in hosts.yaml and open a new campaign"
+	}
+	if name == deviceCPU {
+		return "this host's cpu", "gpus", "choose another host"
+	}
+	return "gpu " + name, "gpus", "choose other gpus"
+}
 
 func (l *lease) claim(dir string, rec leaseRecord) error {
 	path := leasePath(dir, rec.GPU)
@@ -130,16 +151,13 @@ func writeLease(f *os.File, rec leaseRecord) error {
 }
 
 func busyFault(held, want leaseRecord) error {
-	what := "gpu " + want.GPU
-	if want.GPU == deviceCPU {
-		what = "this host's cpu"
-	}
+	what, field, other := leasedThing(want.GPU)
 	if held.RunID == "" {
 		return fault.New(fault.Busy, "%s is leased by a worker that is just starting", what).ByRule("host.lease").Hint("try again in a minute")
 	}
 	return fault.New(fault.Busy, "%s is leased by campaign %q of %q (run %s, %s) since %s", what, cleanLine(held.Campaign, 100),
 		cleanLine(held.Owner, 60), cleanLine(held.RunID, 130), held.Proc.name(), held.Since.UTC().Format(time.RFC3339)).
-		ByRule("host.lease").At("gpus", want.GPU).Hint("wait for that campaign, cancel its job, or choose other gpus")
+		ByRule("host.lease").At(field, strings.TrimPrefix(want.GPU, corePrefix)).Hint("wait for that campaign, cancel its job, or %s", other)
 }
 
 // clearStale looks at a record whose holder died. What its engines left behind is ended where the campaign is the same;
@@ -162,7 +180,8 @@ func clearStale(f *os.File, rec leaseRecord) error {
 	for _, p := range left {
 		names = append(names, p.name())
 	}
-	return fault.New(fault.Busy, "gpu %s: the worker of campaign %q (run %s) died and its processes still run: %s", rec.GPU,
+	what, _, _ := leasedThing(rec.GPU)
+	return fault.New(fault.Busy, "%s: the worker of campaign %q (run %s) died and its processes still run: %s", what,
 		cleanLine(old.Campaign, 100), cleanLine(old.RunID, 130), strings.Join(names, ", ")).
 		ByRule("host.lease").Hint("resume or cancel that campaign: it ends them")
 }
@@ -203,9 +222,10 @@ func (l *lease) abandon() {
 
 // readLeases lists the leases that are held now.
 func readLeases(dir string) []Lease {
-	paths, _ := filepath.Glob(leasePath(dir, "*"))
+	gpus, _ := filepath.Glob(leasePath(dir, "*"))
+	cores, _ := filepath.Glob(leasePath(dir, corePrefix+"*"))
 	held := []Lease{}
-	for _, path := range paths {
+	for _, path := range append(gpus, cores...) {
 		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			continue

@@ -47,6 +47,9 @@ func (p *Plan) complete(home string) error {
 	if p.Device == deviceCUDA && len(p.GPUs) == 0 {
 		return fault.New(fault.InvalidInput, "a plan for device %q names no gpus", p.Device).At("gpus", "")
 	}
+	if p.Device == deviceCUDA && len(p.Cores) > 0 {
+		return fault.New(fault.InvalidInput, "a plan for device %q names cores", p.Device).At("cores", fmt.Sprint(p.Cores))
+	}
 	if err := checkID("run_id", p.RunID); err != nil {
 		return err
 	}

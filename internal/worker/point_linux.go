@@ -84,6 +84,9 @@ func (r *runner) tryPoint(ctx context.Context, e *engine, p *Point, ev *Event) *
 		spec.Limits = *r.plan.AuditLimits
 	}
 	watch := r.watchQuiet(ctx)
+	if e.memory != nil {
+		e.memory.begin()
+	}
 	point, err := r.load(ctx, e, spec, func(g bench.Progress) {
 		share := 0.0
 		if g.Planned > 0 && g.Phase == "load" {
@@ -92,6 +95,9 @@ func (r *runner) tryPoint(ctx context.Context, e *engine, p *Point, ev *Event) *
 		r.doing(share, "%s %s: %s, %d requests done, %d in flight", e.launch.ID, p.ID, g.Phase, g.Done, g.InFlight)
 	})
 	ev.Quiet = watch.stop(context.WithoutCancel(ctx))
+	if e.memory != nil {
+		ev.Memory = e.memory.peak()
+	}
 	if point != nil {
 		ev.Measured, ev.Metrics, ev.Audit = point, &point.Metrics, &point.Audit
 		if file, e := r.store(e, p, point); e != nil {

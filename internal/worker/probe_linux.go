@@ -31,6 +31,9 @@ func probe(_ context.Context, o HostOptions) (any, error) {
 	if unix.Uname(&u) == nil {
 		f.Kernel = unix.ByteSliceToString(u.Release[:])
 	}
+	if r.Device == deviceCPU {
+		f.CPU = findCPU()
+	}
 	if dir, err := expand(r.Workdir, o.Home); err == nil {
 		f.DiskFreeMiB = diskFreeMiB(dir)
 		f.Simulated = isSimulated(dir)

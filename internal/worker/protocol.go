@@ -30,6 +30,7 @@ type Plan struct {
 	LeaseDir       string        `json:"lease_dir"` // shared by everyone on the host
 	Device         string        `json:"device"`    // cuda or cpu
 	GPUs           []int         `json:"gpus"`
+	Cores          []int         `json:"cores,omitempty"` // of device cpu: engines are pinned to them, the load client to the others; none: nothing is pinned
 	Simulated      bool          `json:"simulated"`
 	LaunchDeadline time.Duration `json:"launch_deadline_ns"`     // a launch not ready by then has failed; 0 = 60 min
 	StallAfter     time.Duration `json:"stall_after_ns"`         // no log line, CPU, or bytes read for so long: failed; 0 = 10 min
@@ -131,6 +132,8 @@ type Event struct {
 	Audit    *bench.Audit       `json:"audit,omitempty"`
 	Measured *bench.Point       `json:"measured,omitempty"` // all of a point but its recording, Metrics and Audit again included
 	Quiet    *Quiet             `json:"quiet,omitempty"`
+	Pinning  *Pinning           `json:"pinning,omitempty"` // launch.started of a plan that names cores
+	Memory   *TreeMemory        `json:"memory,omitempty"`  // point, launch.stopped; on CPU hosts
 	Files    []File             `json:"files"`
 	Repeated string             `json:"repeated,omitempty"` // point: why its first try did not count
 	Cache    string             `json:"cache,omitempty"`    // point: flushed, kept (not asked), unflushable (the server cannot)
@@ -146,6 +149,29 @@ type Proc struct {
 	PGID      int    `json:"pgid,omitempty"`
 	Exe       string `json:"exe"` // resolved executable
 }
+
+// Pinning is which cores a launch and the load client run on.
+type Pinning struct {
+	Cores       []int          `json:"cores"`             // the engine's, all its children's too
+	Threads     map[string]int `json:"threads"`           // what its environment says of thread pools, by variable
+	ClientCores []int          `json:"client_cores"`      // the worker's, which is the load client
+	Warning     string         `json:"warning,omitempty"` // why the client has no core to itself
+}
+
+// TreeMemory is the peak of the memory resident in an engine's whole process tree, sampled every two seconds. A page
+// that processes share counts once.
+type TreeMemory struct {
+	PeakMiB float64 `json:"peak_mib"`
+	// Method is pss: the sum of the members' proportional set sizes, where a page that n processes map counts 1/n for
+	// each. Where the kernel tells none it is rss: the sum of resident sizes, where such a page counts n times.
+	Method string `json:"method"`
+}
+
+// The methods of a TreeMemory.
+const (
+	MemoryPSS = "pss"
+	MemoryRSS = "rss"
+)
 
 // EngineFacts is what a ready engine's process shows of itself.
 type EngineFacts struct {
@@ -175,11 +201,15 @@ const (
 
 // Quiet is what else ran on the host during a point.
 type Quiet struct {
-	ForeignCPUShare float64  `json:"foreign_cpu_share"` // CPU time outside the campaign's processes ÷ capacity
-	PSICPU          *float64 `json:"psi_cpu_some_pct,omitempty"`
-	ForeignGPU      []string `json:"foreign_gpu"` // processes on our GPUs that are not ours
-	PeakRSSMiB      float64  `json:"peak_rss_mib,omitempty"`
-	PeakGPUMiB      float64  `json:"peak_gpu_mem_mib,omitempty"`
+	ForeignCPUShare float64 `json:"foreign_cpu_share"` // CPU time outside the campaign's processes ÷ capacity of the host
+	// ForeignCoreShare is CPU time on the leased cores outside the engine's processes ÷ the capacity of those cores;
+	// null where the plan names none. The load client has other cores and is in it only where it shares them.
+	ForeignCoreShare *float64 `json:"foreign_core_share,omitempty"`
+	OffCores         []string `json:"off_cores,omitempty"` // engine processes that may run elsewhere than on the leased cores
+	PSICPU           *float64 `json:"psi_cpu_some_pct,omitempty"`
+	ForeignGPU       []string `json:"foreign_gpu"` // processes on our GPUs that are not ours
+	PeakRSSMiB       float64  `json:"peak_rss_mib,omitempty"`
+	PeakGPUMiB       float64  `json:"peak_gpu_mem_mib,omitempty"`
 }
 
 // RoleFirstRecords is the role of the records of a try that was repeated.
@@ -225,6 +255,7 @@ type Facts struct {
 	BootID      string            `json:"boot_id"`
 	Now         time.Time         `json:"now"`
 	CPUs        int               `json:"cpus"`
+	CPU         *contract.CPU     `json:"cpu,omitempty"`
 	MemoryMiB   int64             `json:"memory_mib"`
 	DiskFreeMiB int64             `json:"disk_free_mib"`
 	Simulated   bool              `json:"simulated"`
@@ -242,9 +273,9 @@ type Model struct {
 	Bytes    int64  `json:"bytes"`
 }
 
-// Lease is an exclusive claim on a GPU of a host.
+// Lease is an exclusive claim on a GPU or a core of a host.
 type Lease struct {
-	GPU      string    `json:"gpu"` // "0", or "cpu"
+	GPU      string    `json:"gpu"` // "0", a core as "cpu-0", or "cpu"
 	Campaign string    `json:"campaign"`
 	RunID    string    `json:"run_id"`
 	Owner    string    `json:"owner"`

@@ -17,11 +17,33 @@ const (
 // cpuTimes is /proc/stat's first line in ticks.
 type cpuTimes struct{ busy, all uint64 }
 
-// parseCPUTimes reads /proc/stat. Guest time is part of user time and not counted again; iowait is idle.
+// parseCPUTimes reads /proc/stat's first line, which is of the whole host.
 func parseCPUTimes(stat string) (cpuTimes, bool) {
 	line, _, _ := strings.Cut(stat, "\n")
+	return parseTimes(line, "cpu")
+}
+
+// parseCoreTimes adds up the lines of some cores in /proc/stat; false where one is not there.
+func parseCoreTimes(stat string, cores []int) (sum cpuTimes, ok bool) {
+	found := 0
+	for line := range strings.Lines(stat) {
+		name, _, _ := strings.Cut(line, " ")
+		core, err := strconv.Atoi(strings.TrimPrefix(name, "cpu"))
+		if err != nil || !slices.Contains(cores, core) {
+			continue
+		}
+		if t, ok := parseTimes(line, name); ok {
+			sum.busy, sum.all = sum.busy+t.busy, sum.all+t.all
+			found++
+		}
+	}
+	return sum, found == len(cores)
+}
+
+// parseTimes reads one line of /proc/stat. Guest time is part of user time and not counted again; iowait is idle.
+func parseTimes(line, name string) (cpuTimes, bool) {
 	f := strings.Fields(line)
-	if len(f) < 9 || f[0] != "cpu" {
+	if len(f) < 9 || f[0] != name {
 		return cpuTimes{}, false
 	}
 	var t cpuTimes
@@ -55,7 +77,10 @@ func parsePressure(text string) (us uint64, ok bool) {
 type hostView struct {
 	at       time.Time
 	cpu      cpuTimes
-	ours     uint64 // ticks of the worker and the engine, exited descendants included
+	ours     uint64   // ticks of the worker and the engine, exited descendants included
+	cores    cpuTimes // of the leased cores
+	hasCores bool
+	onCores  uint64 // ticks of what of ours runs on the leased cores: the engine, and the worker where it shares them
 	pressure uint64
 	hasPSI   bool
 }
@@ -66,13 +91,30 @@ func (r *runner) viewHost() hostView {
 	v.cpu, _ = parseCPUTimes(string(stat))
 	psi, _ := os.ReadFile("/proc/pressure/cpu")
 	v.pressure, v.hasPSI = parsePressure(string(psi))
+	if r.pinning != nil {
+		v.cores, v.hasCores = parseCoreTimes(string(stat), r.pinning.Cores)
+	}
 	if me, err := readProc(os.Getpid()); err == nil {
 		v.ours = me.cpu + me.reaped
+		if r.pinning != nil && slices.Equal(r.pinning.ClientCores, r.pinning.Cores) {
+			v.onCores = v.ours
+		}
 	}
 	for _, s := range r.family.look() {
 		v.ours += s.cpu + s.reaped
+		v.onCores += s.cpu + s.reaped
 	}
 	return v
+}
+
+// onCoresSince gives the share of the leased cores' capacity that others used between two views; nil without such cores.
+func (v hostView) onCoresSince(a hostView) *float64 {
+	all := float64(v.cores.all) - float64(a.cores.all)
+	if !v.hasCores || !a.hasCores || all <= 0 {
+		return nil
+	}
+	share := min(1, max(0, (float64(v.cores.busy)-float64(a.cores.busy)-(float64(v.onCores)-float64(a.onCores)))/all))
+	return &share
 }
 
 // since gives the share of CPU capacity that others used between two views, and the pressure.
@@ -155,6 +197,8 @@ func (w *quietWatch) stop(ctx context.Context) *Quiet {
 	<-w.done
 	w.memory()
 	w.gpus(ctx)
-	w.quiet.ForeignCPUShare, w.quiet.PSICPU = w.r.viewHost().since(w.first)
+	last := w.r.viewHost()
+	w.quiet.ForeignCPUShare, w.quiet.PSICPU = last.since(w.first)
+	w.quiet.ForeignCoreShare, w.quiet.OffCores = last.onCoresSince(w.first), w.r.offCores()
 	return &w.quiet
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ type runner struct {
 	family  *family
 	journal *journal
 	gpus    *gpuWatch
+	pinning *Pinning // nil where the plan names no cores
 	cancel  context.CancelCauseFunc
 	unclean bool // an engine could not be stopped
 
@@ -110,16 +112,47 @@ func (r *runner) begin() (*lease, error) {
 	if user == "" {
 		user = fmt.Sprintf("uid %d", os.Getuid())
 	}
-	held, err := acquire(r.plan.LeaseDir, leaseNames(&r.plan), leaseRecord{RunDir: r.dir,
+	held, err := acquire(r.plan.LeaseDir, r.leaseNames(), leaseRecord{RunDir: r.dir,
 		Lease: Lease{Campaign: r.plan.Campaign, RunID: r.plan.RunID, Owner: user, Proc: me, Since: time.Now().UTC()}})
 	if err != nil {
 		return nil, err
 	}
-	if r.journal, err = r.openRun(me); err != nil {
+	if err = r.pin(); err == nil {
+		r.journal, err = r.openRun(me)
+	}
+	if err != nil {
 		held.release()
 		return nil, err
 	}
 	return held, nil
+}
+
+// leaseNames are what the run claims. A plan of a host without GPUs that names no cores pins nothing, so it claims all.
+func (r *runner) leaseNames() []string {
+	names := leaseNames(&r.plan)
+	if r.plan.Device != deviceCPU || len(r.plan.Cores) > 0 {
+		return names
+	}
+	all, _ := allowedCores(0)
+	for _, core := range all {
+		names = append(names, corePrefix+strconv.Itoa(core))
+	}
+	return names
+}
+
+// pin takes the worker, and with it the load client, off the cores that engines will have.
+func (r *runner) pin() error {
+	if len(r.plan.Cores) == 0 {
+		return nil
+	}
+	allowed, err := allowedCores(0)
+	if err != nil {
+		return err
+	}
+	if err := r.share(allowed); err != nil {
+		return err
+	}
+	return pinSelf(r.pinning.ClientCores)
 }
 
 func (r *runner) openRun(me Proc) (*journal, error) {

@@ -66,12 +66,19 @@ func playEngine(args []string) int {
 		time.Sleep(time.Hour)
 	case t.has("silent"):
 		time.Sleep(time.Hour)
+	case t.value("touch") != "": // maps what its parent allocated, as a forked child does
+		t.touch(os.NewFile(3, "pages"), t.value("touch"))
+		_ = os.WriteFile(t.value("touched"), nil, 0o600)
+		time.Sleep(time.Hour)
 	}
 	if t.has("ignore-term") {
 		signal.Ignore(unix.SIGTERM)
 	}
 	if t.has("grandchild") {
 		t.spawn("child", args[0])
+	}
+	if mib := t.value("allocate"); mib != "" {
+		t.allocate(mib)
 	}
 	if t.has("port-in-use") {
 		t.spawn("squatter", args[0])
@@ -82,6 +89,45 @@ func playEngine(args []string) int {
 		return 1
 	}
 	return t.serve(args[0])
+}
+
+// allocate holds that much memory together with as many children as "sharers" says, and waits until they all do.
+func (t *toy) allocate(mib string) {
+	fd, err := unix.MemfdCreate("pages", unix.MFD_CLOEXEC)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(5)
+	}
+	pages := os.NewFile(uintptr(fd), "pages")
+	t.touch(pages, mib)
+	me, _ := os.Executable()
+	n, _ := strconv.Atoi(t.value("sharers"))
+	for i := range n {
+		touched := filepath.Join(os.Getenv("TOY_DIR"), fmt.Sprintf("touched-%d", i))
+		cmd := exec.Command(me, "toy-engine", "0", "touch="+mib, "touched="+touched)
+		cmd.Env, cmd.ExtraFiles = []string{"GORACE=" + raceOptions}, []*os.File{pages}
+		_ = cmd.Start()
+		for _, err := os.Stat(touched); err != nil; _, err = os.Stat(touched) {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+// touch maps a file's pages, shared, and writes each.
+func (t *toy) touch(pages *os.File, mib string) {
+	n, _ := strconv.Atoi(mib)
+	if err := pages.Truncate(int64(n) << 20); err != nil {
+		fmt.Println(err)
+		os.Exit(5)
+	}
+	mem, err := unix.Mmap(int(pages.Fd()), 0, n<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(5)
+	}
+	for i := 0; i < len(mem); i += os.Getpagesize() {
+		mem[i] = 1
+	}
 }
 
 func portFree(port string) bool {
