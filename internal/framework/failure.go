@@ -3,7 +3,8 @@ package framework
 // failures puts what argument parsers and sockets say first, then an adapter's own patterns, then those that mean the
 // same in every framework. The first match in list order wins, so that a root cause stands before what follows from it.
 // A pattern is looked for in the whole log: texts that healthy logs may hold too (an optional library that did not load)
-// stand behind those that only a dying server prints.
+// stand behind those that only a dying server prints. That a model has no generation_config.json, a healthy log says in
+// the words that others use for a model without a config.json: such a pattern names the file.
 func failures(own ...FailurePattern) []FailurePattern {
 	of := func(class FailureClass, texts ...string) (out []FailurePattern) {
 		for _, t := range texts {
@@ -21,14 +22,16 @@ func failures(own ...FailurePattern) []FailurePattern {
 		of(FailContext, "is longer than the model's context length"),
 		of(FailOOM, "cuda out of memory", "hip out of memory", "outofmemoryerror", "cudnn_status_alloc_failed", "std::bad_alloc", "out of memory",
 			"no available memory", "not enough memory", "memoryerror", "memory allocation of", "memory allocation failed"),
-		of(FailModel, "does not appear to have a file named", "repo id must be", "is not a valid model identifier", "cannot find any model weights",
+		of(FailModel, "does not appear to have a file named config.json", "does not appear to have a file named model.safetensors",
+			"does not appear to have a file named pytorch_model.bin", "does not appear to have files named", "unrecognized model in",
+			"does not recognize this architecture", "repo id must be", "is not a valid model identifier", "cannot find any model weights",
 			"cannot find an appropriate cached snapshot", "can't load the configuration of", "can't load tokenizer for", "we couldn't connect to",
 			"offlinemodeisenabled", "localentrynotfounderror", "trying to access a gated repo"),
 		of(FailArch, "no kernel image is available", "cuda driver version is insufficient", "no cuda gpus are available", "failed to infer device type"),
 		of(FailNCCL, "unhandled system error", "unhandled cuda error", "ncclsystemerror", "ncclinternalerror", "nccl error in", "distbackenderror"),
 		of(FailABI, "undefined symbol", "version `glibc", "cannot open shared object file"),
 		of(FailBadValue, "validation error for", "validation errors for"),
-		of(FailChild, "received sigquit from a child process", "engine core initialization failed", "enginecore failed to start", "hit an exception:",
+		of(FailChild, "received sigquit from a child process", "sigquit received", "engine core initialization failed", "enginecore failed to start", "hit an exception:",
 			"enginedeaderror", "during startup; see", "initialization failed. warmup error"),
 	} {
 		list = append(list, group...)

@@ -71,7 +71,7 @@ func (sglang) Protocol(s Spec) Protocol {
 			FailurePattern{FailContext, "set the env var sglang_allow_overwrite_longer_context_len=1"},
 			FailurePattern{FailOOM, "try to increase --mem-fraction-static"}, FailurePattern{FailOOM, "try to reduce --mem-fraction-static"},
 			FailurePattern{FailOOM, "increase --mem-fraction-static,"}, FailurePattern{FailOOM, "or increase --mem-fraction-static"},
-			FailurePattern{FailArch, "flashattention v3 backend requires"},
+			FailurePattern{FailOOM, "leave no gpu memory for the kv cache"}, FailurePattern{FailArch, "flashattention v3 backend requires"},
 		),
 		Flush:     &Call{Method: "POST", Path: "/flush_cache"},
 		InfoPaths: []string{"/server_info", "/get_server_info"},

@@ -62,13 +62,13 @@ func (vllm) Launch(s Spec) (Launch, error) {
 func (vllm) Protocol(Spec) Protocol {
 	return Protocol{
 		ReadyPath: "/health", ReadyLog: "Application startup complete.",
-		Phases: []LogPhase{{"weights", "Loading weights took"}, {"jit", "torch.compile took"}, {"graphs", "Graph capturing finished"}, {"ready", "Application startup complete."}},
+		Phases: []LogPhase{{"weights", "Loading weights took"}, {"jit", "torch.compile took"}, {"jit", "Warming up done."}, {"graphs", "Graph capturing finished"}, {"ready", "Application startup complete."}},
 		Failures: failures(
 			FailurePattern{FailContext, "greater than the derived max_model_len"},
 			FailurePattern{FailContext, "which is larger than the available kv cache memory"},
 			FailurePattern{FailContext, "larger than the maximum number of tokens that can be stored in kv cache"},
 			FailurePattern{FailOOM, "no available memory for the cache blocks"}, FailurePattern{FailOOM, "less than desired gpu memory utilization"},
-			FailurePattern{FailOOM, "available memory on node"}, FailurePattern{FailOOM, "vllm_cpu_kvcache_space"},
+			FailurePattern{FailOOM, "available memory on node"}, FailurePattern{FailBadValue, "unknown attention backend:"},
 			FailurePattern{FailModel, "invalid repository id or local directory specified"},
 		),
 		Flush:     &Call{Method: "POST", Path: "/reset_prefix_cache"},
