@@ -38,7 +38,8 @@ func Categories() []string {
 type classifier struct {
 	strong, scoped, plain, late, functors, inductor []classRule
 	grouped, expert                                 []string
-	extend                                          string // the bare name of SGLang's Triton prefill attention
+	operators                                       map[string]string // PyTorch's, by whole name
+	extend                                          string            // the bare name of SGLang's Triton prefill attention
 }
 
 // classifierOnce makes the classifier when it is first needed.
@@ -51,6 +52,11 @@ func categorize(cat category, name, op string, at []Location) string {
 		return catNameMemory
 	}
 	c := classifierOnce()
+	if cat == catOp {
+		if got, ok := c.operators[parseSymbol(name).function]; ok {
+			return got
+		}
+	}
 	got := c.byName(name)
 	if got == catNameOther && op != "" {
 		got = c.byName(op)

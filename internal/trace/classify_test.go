@@ -13,7 +13,21 @@ import (
 
 func TestCorpusOfKernelNames(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("testdata/kernels.tsv")
+	seen := corpus(t, "testdata/kernels.tsv", func(name string) string { return trace.Classify(name, "") })
+	for _, c := range trace.Categories() {
+		require.True(t, seen[c], "no kernel of category %s", c)
+	}
+}
+
+func TestCorpusOfOperatorNames(t *testing.T) {
+	t.Parallel()
+	require.GreaterOrEqual(t, len(corpus(t, "testdata/cpu/operators.tsv", trace.ClassifyOperator)), 13)
+}
+
+// corpus checks a file of names with their categories and returns the categories seen.
+func corpus(t *testing.T, path string, classify func(name string) string) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	seen := map[string]bool{}
 	for line := range strings.Lines(string(text)) {
@@ -23,13 +37,11 @@ func TestCorpusOfKernelNames(t *testing.T) {
 		}
 		want, name, ok := strings.Cut(line, "\t")
 		require.True(t, ok, line)
-		got := trace.Classify(name, "")
+		got := classify(name)
 		require.Contains(t, strings.Split(want, "|"), got, name)
 		seen[got] = true
 	}
-	for _, c := range trace.Categories() {
-		require.True(t, seen[c], "no kernel of category %s", c)
-	}
+	return seen
 }
 
 func TestGroupedGEMMIsMoEWhereSomethingSaysSo(t *testing.T) {

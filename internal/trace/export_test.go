@@ -27,6 +27,9 @@ func Site(name string) (path string, line int, fn string, rank int) {
 // Classify names the category of a kernel.
 func Classify(name, op string, at ...Location) string { return categorize(catKernel, name, op, at) }
 
+// ClassifyOperator names the category of an operator of a CPU host.
+func ClassifyOperator(name string) string { return categorize(catOp, name, name, nil) }
+
 // SpanRoundTrip packs and unpacks a duration.
 func SpanRoundTrip(ns int64) int64 { return spanOf(ns).ns() }
 
