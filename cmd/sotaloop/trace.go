@@ -15,7 +15,8 @@ import (
 // traceUsage is the help of `sotaloop trace`.
 const traceUsage = `usage: sotaloop trace analyze PATH… [--mapping PATH] [--diff PATH] [--json] [--min-share 0.01]
 
-Reads torch-profiler traces (files or directories; every rank and stage) and prints where the GPU's time went.
+Reads torch-profiler traces (files or directories; every rank and stage) and prints where the GPU's time went;
+of a host without a GPU, where the time of the threads that call operators went.
 
   --mapping PATH    trace of the same server without CUDA graphs: source locations for replayed kernels (repeatable)
   --diff PATH       second trace or set of traces: prints what changed, stage by stage (after minus before)
@@ -57,6 +58,9 @@ func runTrace(ctx context.Context, s streams, args []string) error {
 		return writeTrace(s.Out, a, f.json)
 	}
 	after, err := trace.Analyze(ctx, []string{f.diff}, opt)
+	if err == nil {
+		err = trace.Comparable(a, after)
+	}
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 const (
 	decodeTrace  = "../../internal/trace/testdata/tp2_decode-TP-0.trace.json.gz"
 	prefillTrace = "../../internal/trace/testdata/tp2_prefill-TP-0.trace.json.gz"
+	cpuTraces    = "../../internal/trace/testdata/cpu/"
 )
 
 // traceOut runs `sotaloop trace` and returns what it printed.
@@ -54,6 +55,23 @@ func TestTraceAnalyzeForPeople(t *testing.T) {
 	text, err := traceOut(t, "analyze", prefillTrace, "--diff", prefillTrace, "--mapping", prefillTrace)
 	require.NoError(t, err)
 	require.Contains(t, text, "# Diff")
+}
+
+func TestTraceOfACPUHost(t *testing.T) {
+	t.Parallel()
+	out, err := traceOut(t, "analyze", cpuTraces+"vllm")
+	require.NoError(t, err)
+	require.Contains(t, out, "### Operators")
+	require.Contains(t, out, "no claim about a GPU")
+	require.NotContains(t, out, "GPU time")
+	diff, err := traceOut(t, "analyze", cpuTraces+"sglang_before", "--diff", cpuTraces+"vllm")
+	require.NoError(t, err)
+	require.Contains(t, diff, "(outside operators)")
+	for _, args := range [][]string{{cpuTraces + "vllm", "--diff", decodeTrace}, {decodeTrace, "--diff", cpuTraces + "vllm"}, {decodeTrace, cpuTraces + "vllm"}} {
+		_, err := traceOut(t, append([]string{"analyze"}, args...)...)
+		require.Equal(t, fault.InvalidInput, fault.CodeOf(err), args)
+		require.ErrorContains(t, err, "holds no GPU work")
+	}
 }
 
 func TestTraceRefusesBadArguments(t *testing.T) {

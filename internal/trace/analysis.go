@@ -24,7 +24,7 @@ type File struct {
 	Device    string `json:"device"`    // GPU name the profiler recorded, else empty
 	SizeBytes int64  `json:"size_bytes"`
 	Events    int64  `json:"events"`
-	// TotalUS is the summed GPU time of the file: its stages add up to it.
+	// TotalUS is the summed GPU time of the file (on a CPU host: operators' self time): its stages add up to it.
 	TotalUS    float64 `json:"total_us"`
 	Incomplete bool    `json:"incomplete"`
 	// OffsetBytes is where reading stopped in the uncompressed text, -1 when the file was read whole.

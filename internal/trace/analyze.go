@@ -16,17 +16,24 @@ import (
 const filesAtOnce = 4
 
 // Analyze reads the traces at paths (files or directories) and computes their tables. Damaged files give
-// what could be read, marked incomplete. It fails when no file holds GPU work or operators.
+// what could be read, marked incomplete. It fails when no file holds GPU work or operators, and when some hold
+// GPU work and others (or the mapping) only operators.
 func Analyze(ctx context.Context, paths []string, opt Options) (*Analysis, error) {
-	var m *mapping
-	if len(opt.Mapping) > 0 {
-		sources, err := analyze(ctx, opt.Mapping, Options{}, nil)
-		if err != nil {
-			return nil, fmt.Errorf("reading mapping traces: %w", err)
-		}
-		m = newMapping(sources)
+	if len(opt.Mapping) == 0 {
+		return analyze(ctx, paths, opt, nil)
 	}
-	return analyze(ctx, paths, opt, m)
+	sources, err := analyze(ctx, opt.Mapping, Options{}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("reading mapping traces: %w", err)
+	}
+	a, err := analyze(ctx, paths, opt, newMapping(sources))
+	if err == nil {
+		err = Comparable(sources, a)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // analyze reads files, several at once, and puts their stages together.
@@ -81,6 +88,9 @@ func (a *Analysis) collect(inputs []input, results []result) error {
 	}
 	if len(a.Stages) == 0 {
 		return failure
+	}
+	if err := a.oneSource(); err != nil {
+		return err
 	}
 	slices.SortStableFunc(a.Stages, func(x, y Stage) int {
 		return cmp.Or(cmp.Compare(stageNumber(x.Stage), stageNumber(y.Stage)), cmp.Compare(x.Rank, y.Rank), cmp.Compare(x.Path, y.Path))
@@ -157,6 +167,11 @@ func tabulate(f File, p *parser, in input, server Server, m *mapping) result {
 		r.err = noWork(in.path, f, p.found)
 		return r
 	}
+	host := gpuHost(f, p.store)
+	if host != "" && f.Incomplete {
+		r.err = fault.New(fault.Corrupt, "%q is of %s and ends before its GPU work: %s", in.path, host, f.Error).At("path", in.path).Hint("capture the trace again")
+		return r
+	}
 	if p.skipped > 0 || p.store.names.full {
 		r.file.Incomplete = true
 	}
@@ -164,8 +179,8 @@ func tabulate(f File, p *parser, in input, server Server, m *mapping) result {
 	for _, n := range b.warnings {
 		r.notes = append(r.notes, fmt.Sprintf("%q: %s", in.path, n))
 	}
-	if b.onCPU {
-		r.notes = append(r.notes, fmt.Sprintf("%q holds no GPU work: its tables are operators by self time of the calling thread (wall time)", in.path))
+	if host != "" {
+		r.notes = append(r.notes, fmt.Sprintf("%q is of %s but holds no GPU work: its operators' times are of dispatching the work, not of the work", in.path, host))
 	}
 	r.file.Framework = b.frameworkName()
 	r.stages = b.stages(&r.file, server)
@@ -181,7 +196,7 @@ func noWork(path string, f File, found bool) error {
 	case !found:
 		e = fault.New(fault.InvalidInput, "%q is no torch-profiler trace: it has no list of events (traceEvents)", path)
 	}
-	return e.At("path", path).Hint("capture the trace again, or name the trace of a rank that runs on a GPU")
+	return e.At("path", path).Hint("capture the trace again, with GPU or CPU activities")
 }
 
 // notes reports what was left out while reading.

@@ -15,6 +15,7 @@ type builder struct {
 	cover     []cover
 	longest   map[string]uint32 // event that stands for a kernel row
 	onCPU     bool              // operators stand in for GPU work
+	wall      *wallTime         // on a CPU host
 }
 
 // newBuilder joins, assigns and groups what was read of a file.
@@ -23,6 +24,10 @@ func newBuilder(s *store, label, digest string, m *mapping) *builder {
 	j := join(s)
 	b := &builder{joined: j, assigned: assign(j, label), digest: digest, mapping: m, longest: map[string]uint32{}, onCPU: onCPU}
 	b.time = newTimeline(j, b.assigned)
+	if onCPU {
+		b.wall = newWallTime(j, b.assigned)
+		b.time.busy = sums(j, b.assigned) // self times overlap nothing on their thread
+	}
 	b.groups = groups(j, b.assigned)
 	b.groupOf = make([]int32, j.gpu.len())
 	for n := range b.groups {
@@ -37,6 +42,9 @@ func newBuilder(s *store, label, digest string, m *mapping) *builder {
 		}
 	}
 	b.kernelRows()
+	if onCPU {
+		return b
+	}
 	b.cover = b.time.covers(j, func(e uint32) bool { return isCompute(b.categoryOf(e)) })
 	return b
 }
@@ -59,11 +67,19 @@ func (b *builder) kernelRows() {
 		}
 		b.rows[stage] = make([]Kernel, len(list))
 		for i := range list {
-			k := b.kernelRow(&list[i], i+1, total, b.time.busy[stage])
+			k := b.kernelRow(&list[i], i+1, total, b.whole(uint8(stage)))
 			b.rows[stage][i] = k
 			b.groupByID[k.ID] = b.ranges[stage].from + i
 		}
 	}
+}
+
+// whole is the time that the ceilings of a stage's kernel rows are shares of.
+func (b *builder) whole(stage uint8) int64 {
+	if b.onCPU {
+		return b.wall.wall[stage]
+	}
+	return b.time.busy[stage]
 }
 
 // categoryOf gives the category of an event.
@@ -80,16 +96,20 @@ func (b *builder) stages(f *File, server Server) []Stage {
 		all += b.groups[i].total
 	}
 	f.TotalUS = micros(all)
-	idle := b.idle()
+	var idle [len(stageNames)]idleSums
+	if !b.onCPU {
+		idle = b.idle()
+	}
 	var list []Stage
 	for n, name := range stageNames {
 		stage := uint8(n)
 		if len(b.rows[n]) == 0 {
 			continue
 		}
-		s := Stage{Stage: name, Rank: f.Rank, Path: f.Path, Digest: b.digest, Source: "gpu", all: b.rows[n]}
+		s := Stage{Stage: name, Rank: f.Rank, Path: f.Path, Digest: b.digest, Source: SourceGPU, all: b.rows[n]}
 		if b.onCPU {
-			s.Source = "cpu"
+			s.Source = SourceCPU
+			s.WallUS, s.OutsideUS = micros(b.wall.wall[n]), micros(b.wall.outside[n])
 		}
 		b.sumStage(&s, stage, all)
 		s.Overlap, s.Fuse = []Overlap{}, []Fuse{}

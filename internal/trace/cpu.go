@@ -1,20 +1,26 @@
 package trace
 
+import "math"
+
+// rangeRank marks annotations among the intervals of a thread: they are no work.
+const rangeRank = -1
+
 // onCPUHost turns the operators of a trace without GPU work into work: each operator's self time (its
 // own wall time without the operators it called) on its thread. It reports whether there were any.
 func onCPUHost(s *store) bool {
+	ranges := s.ranges
+	s.ranges = paged[frame]{}
 	if s.gpu.len() > 0 || s.ops.len() == 0 {
 		return false
 	}
-	list := make([]nested, s.ops.len())
-	for i := range list {
-		o := s.ops.at(i)
-		list[i] = nested{ts: o.ts, end: o.ts + o.dur.ns(), thread: o.thread, ref: uint32(i)}
-	}
-	sortNested(list)
-	self := selfTimes(list)
+	list := threadCalls(s, ranges)
+	self, outer := selfTimes(list)
+	passed := passedOn(s, list, self, outer)
 	s.launches = paged[launch]{}
 	for i, n := range list {
+		if n.rank == rangeRank || passed[i] {
+			continue
+		}
 		o := s.ops.at(int(n.ref))
 		id := uint32(i) + 1
 		stream, ok := s.streams.id(s.threads.list[o.thread])
@@ -28,21 +34,82 @@ func onCPUHost(s *store) bool {
 	return true
 }
 
-// selfTimes gives each interval's time without the intervals inside it. An interval that outlasts the
-// one around it counts only as far as that one goes.
-func selfTimes(list []nested) []int64 {
-	self := make([]int64, len(list))
+// threadCalls lists the operators and the annotations, outer ones before inner ones.
+func threadCalls(s *store, ranges paged[frame]) []nested {
+	list := make([]nested, 0, s.ops.len()+ranges.len())
+	for i := range s.ops.len() {
+		o := s.ops.at(i)
+		list = append(list, nested{ts: o.ts, end: o.ts + o.dur.ns(), thread: o.thread, ref: uint32(i)})
+	}
+	for i := range ranges.len() {
+		r := ranges.at(i)
+		list = append(list, nested{ts: r.ts, end: r.ts + r.dur.ns(), thread: r.thread, rank: rangeRank})
+	}
+	sortNested(list)
+	return list
+}
+
+// selfTimes gives each interval's time without the intervals inside it, and the interval around it (-1
+// for none). A moment counts once, for what began last and still runs, so that the times of a thread add
+// up to the time in which any of its intervals runs. On nested intervals, which is what threads have,
+// that is PyTorch's self_cpu_time_total (torch/autograd/profiler_util.py); where two cross, PyTorch
+// counts what they share twice.
+//
+// As there, an annotation inside an operator takes its time out of the operator's. One that outlasts the
+// operator it began in is asynchronous (PyTorch knows its end's thread, the file does not) and takes none.
+func selfTimes(list []nested) (self []int64, outer []int32) {
+	self, outer = make([]int64, len(list)), make([]int32, len(list))
 	var stack []int
-	for i, n := range list {
-		for len(stack) > 0 && (list[stack[len(stack)-1]].thread != n.thread || list[stack[len(stack)-1]].end <= n.ts) {
+	var now int64
+	run := func(until int64) {
+		for len(stack) > 0 {
+			top := stack[len(stack)-1]
+			if end := min(list[top].end, until); end > now {
+				self[top] += end - now
+				now = end
+			}
+			if list[top].end > until {
+				return
+			}
 			stack = stack[:len(stack)-1]
 		}
-		self[i] = n.end - n.ts
-		if len(stack) > 0 {
-			outer := stack[len(stack)-1]
-			self[outer] -= min(n.end, list[outer].end) - n.ts
+	}
+	for i, n := range list {
+		if i > 0 && list[i-1].thread != n.thread {
+			run(math.MaxInt64)
+		}
+		run(n.ts)
+		now, outer[i] = n.ts, -1
+		if len(stack) > 0 && n.end <= list[stack[len(stack)-1]].end {
+			outer[i] = int32(stack[len(stack)-1])
+		} else if n.rank == rangeRank {
+			continue
 		}
 		stack = append(stack, i)
 	}
-	return self
+	run(math.MaxInt64)
+	return self, outer
+}
+
+// passedOn finds the calls that an operator passed on to itself (aten::div_ to aten::div_ of promoted
+// types): the only call inside one of the same name. PyTorch counts the two as one call; their time is
+// added to the outer one.
+func passedOn(s *store, list []nested, self []int64, outer []int32) []bool {
+	inside := make([]int32, len(list))
+	for _, o := range outer {
+		if o >= 0 {
+			inside[o]++
+		}
+	}
+	passed := make([]bool, len(list))
+	for i := len(list) - 1; i >= 0; i-- {
+		o := outer[i]
+		if o < 0 || inside[o] != 1 || list[i].rank == rangeRank || list[o].rank == rangeRank || s.ops.at(int(list[i].ref)).name != s.ops.at(int(list[o].ref)).name {
+			continue
+		}
+		passed[i] = true
+		self[o] += self[i]
+		inside[o] = inside[i]
+	}
+	return passed
 }

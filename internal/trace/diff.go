@@ -31,13 +31,17 @@ type DiffRow struct {
 	// Worth is the gain of the before stage, as ratio − 1, were its time in this family that of after.
 	Worth float64 `json:"worth"`
 	Note  string  `json:"note"`
+	// Source is SourceCPU where the times are of operators, and the rest of the steps' wall time is the
+	// family "(outside operators)"; Worth is then of the wall time.
+	Source string `json:"source,omitempty"`
 }
 
 // confidence is the level of the intervals of a diff.
 const confidence = 0.95
 
 // Diff compares two analyses stage by stage and rank by rank: kernel families by the size of their
-// difference, then fuse patterns that only one side uses. Stages that only one side has are left out.
+// difference, then fuse patterns that only one side uses. Stages that only one side has are left out, and
+// so are pairs of GPU work and operators; ask Comparable first to say so.
 func Diff(before, after *Analysis) []DiffRow {
 	rows := []DiffRow{}
 	for _, name := range stageNames {
@@ -55,13 +59,13 @@ func pairStages(before, after *Analysis, name string) [][2]*Stage {
 	var pairs [][2]*Stage
 	for _, x := range b {
 		for _, y := range a {
-			if x.Rank == y.Rank {
+			if x.Rank == y.Rank && x.onCPU() == y.onCPU() {
 				pairs = append(pairs, [2]*Stage{x, y})
 				break
 			}
 		}
 	}
-	if len(pairs) == 0 && len(a) > 0 && len(b) > 0 {
+	if len(pairs) == 0 && len(a) > 0 && len(b) > 0 && b[0].onCPU() == a[0].onCPU() {
 		pairs = append(pairs, [2]*Stage{b[0], a[0]})
 	}
 	return pairs
@@ -109,6 +113,9 @@ func diffFamily(before, after *Stage, sides *[2]*Family, perStep bool) DiffRow {
 		some = sides[1]
 	}
 	r := DiffRow{Stage: before.Stage, Rank: before.Rank, Family: some.Name, Category: some.Category, PerStep: perStep}
+	if before.onCPU() {
+		r.Source = SourceCPU
+	}
 	time := func(f *Family) float64 {
 		switch {
 		case f == nil:
@@ -120,14 +127,25 @@ func diffFamily(before, after *Stage, sides *[2]*Family, perStep bool) DiffRow {
 	}
 	r.BeforeUS, r.AfterUS = time(sides[0]), time(sides[1])
 	r.DeltaUS = r.AfterUS - r.BeforeUS
-	whole := before.TotalUS
+	whole := before.wholeUS(perStep)
 	if perStep {
-		whole = before.PerStepUS
 		r.Interval = welch(before.Steps, after.Steps, sides, r.DeltaUS)
 	}
 	r.Worth = worth(whole, r.DeltaUS)
 	r.Kind = r.kind(sides)
 	return r
+}
+
+// wholeUS is the time that a difference is worth a share of.
+func (s *Stage) wholeUS(perStep bool) float64 {
+	whole := s.TotalUS
+	if s.WallUS > 0 {
+		whole = s.WallUS
+	}
+	if perStep {
+		whole /= float64(s.Steps)
+	}
+	return whole
 }
 
 // kind names what became of a family.

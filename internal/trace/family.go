@@ -62,6 +62,9 @@ func (b *builder) families(stage uint8, rows []Kernel, steps int) []Family {
 			}
 		}
 	}
+	if b.onCPU && steps > 0 {
+		list, cells = b.outsideFamily(stage, list, cells)
+	}
 	spread(list, cells, steps)
 	return list
 }

@@ -1,6 +1,7 @@
 package trace
 
-// Kernel is a row of the kernel table: one kernel name in one stage of one rank.
+// Kernel is a row of the kernel table: one kernel name in one stage of one rank. On a CPU host it is one
+// operator with its self time (wall time of the calling thread, without the operators it called).
 type Kernel struct {
 	// ID is "kernel:<stage>:<n>@<digest>": n is the place in the unfiltered table, from 1.
 	ID       string  `json:"id"`
@@ -8,7 +9,7 @@ type Kernel struct {
 	Category string  `json:"category"` // one of Categories
 	TotalUS  float64 `json:"total_us"`
 	PostUS   float64 `json:"post_us"` // part launched after its step's window (sampling, logits, copies)
-	Share    float64 `json:"share"`   // of the stage's summed GPU time
+	Share    float64 `json:"share"`   // of the stage's summed time (TotalUS)
 	Launches int     `json:"launches"`
 	MeanUS   float64 `json:"mean_us"`
 	P50US    float64 `json:"p50_us"`
@@ -20,7 +21,8 @@ type Kernel struct {
 	// those of the graph's replay, not of the kernel) or empty.
 	LocationSource string `json:"location_source"`
 	// Ceiling is Amdahl's bound: the gain of the stage, as ratio − 1, were this row's time zero.
-	// The share is taken of the stage's busy time; shares above 0.999 count as 0.999.
+	// The share is taken of the stage's busy time, on a CPU host of its wall time (Stage.WallUS); shares
+	// above 0.999 count as 0.999.
 	Ceiling float64 `json:"ceiling"`
 }
 

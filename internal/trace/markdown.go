@@ -12,8 +12,9 @@ import (
 func WriteMarkdown(w io.Writer, a *Analysis) error {
 	m := &markdown{bufio.NewWriter(w)}
 	m.printf("# Trace analysis\n")
-	for _, f := range a.Files {
-		m.printf("\n- %s: rank %d, %d events, %.3f ms of GPU time", code(f.Path), f.Rank, f.Events, f.TotalUS/1000)
+	for i := range a.Files {
+		f := &a.Files[i]
+		m.printf("\n- %s: rank %d, %d events, %.3f ms of %s", code(f.Path), f.Rank, f.Events, f.TotalUS/1000, a.timeOf(f))
 		if f.Incomplete {
 			m.printf("; **incomplete**: %s", cell(f.Error))
 		}
@@ -35,21 +36,36 @@ func WriteMarkdown(w io.Writer, a *Analysis) error {
 	return m.w.Flush()
 }
 
-// WriteDiffMarkdown renders a diff for people: up to forty rows, largest differences first.
+// diffRows is how many rows of a diff are shown of each stage and rank.
+const diffRows = 20
+
+// WriteDiffMarkdown renders a diff for people: the largest differences of each stage.
 func WriteDiffMarkdown(w io.Writer, rows []DiffRow) error {
 	m := &markdown{bufio.NewWriter(w)}
 	m.printf("# Diff (after minus before)\n\n")
-	m.table("Stage", "Rank", "Kernel family", "Kind", "Before us", "After us", "Delta us", "95 % interval", "Worth")
+	family := "Kernel family"
+	if len(rows) > 0 && rows[0].Source == SourceCPU {
+		family = "Operator"
+		m.printf("Operators of CPU hosts by self time of the calling thread; worth is of the steps' wall time. No claim about a GPU follows.\n\n")
+	}
+	m.table("Stage", "Rank", family, "Kind", "Before us", "After us", "Delta us", "95 % interval", "Worth")
+	shown, left := 0, 0
 	for i, r := range rows {
-		if i == 40 {
-			m.printf("\n%d smaller differences not shown.\n", len(rows)-i)
-			break
+		if i > 0 && (r.Stage != rows[i-1].Stage || r.Rank != rows[i-1].Rank) {
+			shown = 0
+		}
+		if shown++; shown > diffRows {
+			left++
+			continue
 		}
 		interval := "–"
 		if r.Interval != nil {
 			interval = fmt.Sprintf("%.1f to %.1f", r.Interval[0], r.Interval[1])
 		}
 		m.row(r.Stage, r.Rank, name(r.Family), r.Kind, us(r.BeforeUS), us(r.AfterUS), us(r.DeltaUS), interval, percent(r.Worth))
+	}
+	if left > 0 {
+		m.printf("\n%d smaller differences not shown.\n", left)
 	}
 	return m.w.Flush()
 }
@@ -75,6 +91,10 @@ func (m *markdown) row(cells ...any) {
 // stage writes the tables of one stage.
 func (m *markdown) stage(s *Stage) {
 	m.printf("\n## %s, rank %d\n\n", s.Stage, s.Rank)
+	if s.onCPU() {
+		m.operatorStage(s)
+		return
+	}
 	m.printf("%.3f ms of GPU time (%s of the trace), busy %.3f ms", s.TotalUS/1000, percent(s.Share), s.BusyUS/1000)
 	if s.Steps > 0 {
 		m.printf(", %d steps of %.3f ms", s.Steps, s.PerStepUS/1000)
@@ -94,6 +114,11 @@ func (m *markdown) kernels(s *Stage) {
 		m.row("`"+k.ID+"`", name(k.Name), k.Category, fmt.Sprintf("%.3f", k.TotalUS/1000), percent(k.Share), k.Launches,
 			us(k.MeanUS), us(k.P50US), us(k.P99US), sites(k.Locations, k.LocationSource), cell(k.CPUOp), atMost(k.Ceiling))
 	}
+	m.hidden(s)
+}
+
+// hidden counts the rows below the least share.
+func (m *markdown) hidden(s *Stage) {
 	if hidden := s.KernelsTotal - len(s.Kernels); hidden > 0 {
 		m.printf("\n%d smaller rows not shown.\n", hidden)
 	}

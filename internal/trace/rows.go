@@ -86,13 +86,13 @@ func rowID(table, stage string, n int, digest string) string {
 	return fmt.Sprintf("%s:%s:%d@%s", table, stage, n, digest)
 }
 
-// kernelRow computes the row of a group. stageNS is the stage's summed time, busyNS its busy time.
-func (b *builder) kernelRow(g *group, n int, stageNS, busyNS int64) Kernel {
+// kernelRow computes the row of a group. stageNS is the stage's summed time, wholeNS what its ceiling is a share of.
+func (b *builder) kernelRow(g *group, n int, stageNS, wholeNS int64) Kernel {
 	name := b.names.text(g.name)
 	k := Kernel{
 		ID: rowID("kernel", stageNames[g.stage], n, b.digest), Name: name,
 		TotalUS: micros(g.total), PostUS: micros(g.post), Launches: len(g.events),
-		Share: ratio(float64(g.total), float64(stageNS)), Ceiling: ceiling(ratio(float64(g.total), float64(busyNS))),
+		Share: ratio(float64(g.total), float64(stageNS)), Ceiling: ceiling(ratio(float64(g.total), float64(wholeNS))),
 		MeanUS: micros(g.total) / float64(len(g.events)),
 	}
 	durs := make([]int64, len(g.events))

@@ -8,13 +8,20 @@ const (
 	Unassigned = "unassigned"
 )
 
+// The sources of a stage's times. They are never mixed: not in a set of traces, nor across a mapping, nor
+// in a diff.
+const (
+	SourceGPU = "gpu" // GPU events
+	SourceCPU = "cpu" // operators of a host without GPU events, by self time of the calling thread
+)
+
 // Stage holds the tables of one stage of one trace file.
 type Stage struct {
 	Stage  string `json:"stage"`
 	Rank   int    `json:"rank"`
 	Path   string `json:"path"`   // trace file the stage was read from
 	Digest string `json:"digest"` // first 16 hex digits of the file's SHA-256, as in row ids
-	Source string `json:"source"` // "gpu": GPU events; "cpu": operators of a host without GPU events
+	Source string `json:"source"` // SourceGPU or SourceCPU; only the former supports a claim about a GPU
 	// Steps counts the step windows of this stage (0 when the trace has none). Draft steps of
 	// speculative decoding are counted apart unless there are no others.
 	Steps      int `json:"steps"`
@@ -22,12 +29,17 @@ type Stage struct {
 	// GraphReplays counts CUDA graph launches whose kernels are in this stage.
 	GraphReplays int     `json:"graph_replays"`
 	TotalUS      float64 `json:"total_us"`      // summed durations
-	BusyUS       float64 `json:"busy_us"`       // union of durations over streams, per device, summed
+	BusyUS       float64 `json:"busy_us"`       // union of durations over streams, per device, summed; on a CPU host over operators, per thread
 	PostUS       float64 `json:"post_us"`       // part of total launched after the step's window
 	PerStepUS    float64 `json:"per_step_us"`   // total over steps, 0 without steps
 	Share        float64 `json:"share"`         // of the file's total
 	MappedShare  float64 `json:"mapped_share"`  // of the stage's time with a source location
 	KernelsTotal int     `json:"kernels_total"` // rows before MinShare
+	// WallUS, on a CPU host, is the wall time of the stage's steps and of the operators that count for it
+	// outside of them; OutsideUS is the part of the steps in which their thread ran no operator (Python,
+	// the framework's own code, waiting).
+	WallUS    float64 `json:"wall_us,omitempty"`
+	OutsideUS float64 `json:"outside_us,omitempty"`
 
 	Kernels    []Kernel        `json:"kernels"`
 	Categories []CategoryShare `json:"categories"`

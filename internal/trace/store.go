@@ -17,9 +17,10 @@ type store struct {
 	ops      paged[op]
 	frames   paged[frame]
 	flows    paged[flow]
-	cpuNotes []note // on threads
-	gpuNotes []note // on streams
-	forwards []note // TensorRT-LLM's _forward_step frames
+	cpuNotes []note       // on threads
+	gpuNotes []note       // on streams
+	ranges   paged[frame] // annotations that name no step, while no GPU work was seen
+	forwards []note       // TensorRT-LLM's _forward_step frames
 	nodes    []graphNode
 	recorded []interval // profiling windows
 
@@ -163,6 +164,7 @@ func (s *store) addNote(e *event) {
 		s.stepNames[name] = parseStep(s.names.text(name))
 	}
 	if s.stepNames[name] == nil {
+		s.addRange(e, name)
 		return
 	}
 	if e.cat == catGPUNote {
@@ -173,6 +175,17 @@ func (s *store) addNote(e *event) {
 	}
 	if thread, ok := s.threadOf(e); ok {
 		s.cpuNotes = append(s.cpuNotes, note{ts: e.ts, dur: e.dur, name: name, place: thread})
+	}
+}
+
+// addRange keeps an annotation for the case that operators are all the trace holds: it may take time out
+// of the one around it.
+func (s *store) addRange(e *event, name uint32) {
+	if e.cat != catNote || s.gpu.len() > 0 {
+		return
+	}
+	if thread, ok := s.threadOf(e); ok {
+		s.ranges.add(frame{ts: e.ts, dur: spanOf(e.dur), name: name, thread: thread})
 	}
 }
 

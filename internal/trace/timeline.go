@@ -46,6 +46,15 @@ func newTimeline(j *joined, a *assigned) *timeline {
 	return t
 }
 
+// sums adds up each stage's durations.
+func sums(j *joined, a *assigned) [len(stageNames)]int64 {
+	var of [len(stageNames)]int64
+	for i := range a.stageOf {
+		of[a.stageOf[i]] += j.gpu.at(i).dur
+	}
+	return of
+}
+
 // byDevice calls f with each device's events in order of time.
 func (t *timeline) byDevice(j *joined, f func(events []uint32)) {
 	for from := 0; from < len(t.order); {

@@ -1,10 +1,12 @@
-// Package trace reads torch-profiler traces and says where the GPU's time went.
+// Package trace reads torch-profiler traces and says where the GPU's time (or, without one, the CPU's) went.
 //
 // One streaming pass over the (compressed) bytes keeps only what the tables need: GPU work, the calls
 // that launched it, operators, step annotations and Python frames. Joins, stages and tables are then
 // computed per file; a file is one rank. Rules that hold throughout:
 //
 //   - GPU work is the categories kernel, gpu_memcpy and gpu_memset, nothing else.
+//   - Of a host without a GPU the tables are operators by self time of their thread, as PyTorch's profiler
+//     sums it. They are marked so, and never taken together with GPU work.
 //   - A GPU event belongs to the step whose CPU window contains its launch; what cannot be placed is
 //     the stage "unassigned", so that stages add up to the file's total.
 //   - Times are nanoseconds in int64 inside and microseconds in float64 in the results.
