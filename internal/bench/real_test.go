@@ -61,6 +61,11 @@ func TestRealAnswers(t *testing.T) {
 		{"sglang/too_much_wanted", asked(stream, 12, 2148), bench.ErrHTTPStatus, 0, 0, false},
 		{"sglang/unknown_model", asked(bench.ReceiveOptions{Stream: true, Keep: true}, 12, 2), "", 2, 1, false}, // it serves any name
 		{"sglang/no_tokens", asked(stream, 12, 0), bench.ErrHTTPStatus, 0, 0, false},
+		{"sglang/bad_json", stream, bench.ErrHTTPStatus, 0, 0, false},
+		{"sglang/unknown_path", stream, bench.ErrHTTPStatus, 0, 0, false},
+		{"sglang/generate", asked(plain, 12, 5), "", 0, 0, false},
+		{"sglang/generate_stream", asked(stream, 12, 5), "", 5, 1, false},
+		{"sglang/generate_stream_logprobs", asked(logprobs, 12, 5), "", 5, 1, false},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			t.Parallel()

@@ -21,7 +21,8 @@ func failures(own ...FailurePattern) []FailurePattern {
 		own,
 		of(FailContext, "is longer than the model's context length"),
 		of(FailOOM, "cuda out of memory", "hip out of memory", "outofmemoryerror", "cudnn_status_alloc_failed", "std::bad_alloc", "out of memory",
-			"no available memory", "not enough memory", "memoryerror", "memory allocation of", "memory allocation failed"),
+			"no available memory", "not enough memory", "memoryerror", "memory allocation of", "memory allocation failed",
+			"cannot allocate memory"),
 		of(FailModel, "does not appear to have a file named config.json", "does not appear to have a file named model.safetensors",
 			"does not appear to have a file named pytorch_model.bin", "does not appear to have files named", "unrecognized model in",
 			"does not recognize this architecture", "repo id must be", "is not a valid model identifier", "cannot find any model weights",
@@ -31,7 +32,7 @@ func failures(own ...FailurePattern) []FailurePattern {
 		of(FailNCCL, "unhandled system error", "unhandled cuda error", "ncclsystemerror", "ncclinternalerror", "nccl error in", "distbackenderror"),
 		of(FailABI, "undefined symbol", "version `glibc", "cannot open shared object file"),
 		of(FailBadValue, "validation error for", "validation errors for"),
-		of(FailChild, "received sigquit from a child process", "sigquit received", "engine core initialization failed", "enginecore failed to start", "hit an exception:",
+		of(FailChild, "received sigquit from a child process", "sigquit received", "died unexpectedly", "engine core initialization failed", "enginecore failed to start", "hit an exception:",
 			"enginedeaderror", "during startup; see", "initialization failed. warmup error"),
 	} {
 		list = append(list, group...)
