@@ -182,3 +182,23 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 	})
 }
+
+func TestAHostWithGPUsIsSerialisedAsBefore(t *testing.T) {
+	t.Parallel()
+	gpu := contract.Host{Name: "h", EntryDigest: "e", Device: "cuda", GPUs: []int{0}, GPUModel: "H100", GPUMemory: 81559, Driver: "570.1", BootID: "b"}
+	raw, err := json.Marshal(gpu)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"name":"h","entry_digest":"e","device":"cuda","gpus":[0],"gpu_model":"H100","gpu_memory_mib":81559,"driver":"570.1","boot_id":"b","clock_skew_s":0,"simulated":false}`, string(raw))
+	require.Empty(t, gpu.Mark())
+	require.Empty(t, contract.Host{Device: "cpu"}.Mark(), "a contract of before there was a mark")
+}
+
+func TestMarkAndClientCores(t *testing.T) {
+	t.Parallel()
+	h := contract.Host{Device: "cpu", Cores: []int{0, 2}, CPU: &contract.CPU{Model: "M", Cores: 8, Allowed: []int{0, 1, 2, 5}}}
+	require.Equal(t, contract.NoGPUClaim, h.Mark())
+	require.Equal(t, []int{1, 5}, h.ClientCores())
+	require.Equal(t, "no GPU, cores [0 2] of 8, M", h.Machine())
+	h.Cores = h.CPU.Allowed
+	require.Empty(t, h.ClientCores())
+}

@@ -38,6 +38,7 @@ type HostView struct {
 	ObservedAt string          `json:"observed_at,omitempty"`
 	Problem    string          `json:"problem,omitempty"`
 	GPUs       []GPUView       `json:"gpus"`
+	CPU        *CPUView        `json:"cpu,omitempty"` // of a host without GPUs, once it was looked at
 	Frameworks []FrameworkView `json:"frameworks"`
 	Models     []string        `json:"models"`
 }
@@ -52,6 +53,14 @@ type GPUView struct {
 	UtilPct   int    `json:"util_pct"`
 	Busy      bool   `json:"busy"`
 	Lease     string `json:"lease,omitempty"` // campaign that holds it
+}
+
+// CPUView is what a host without GPUs computes with.
+type CPUView struct {
+	Model     string            `json:"model"`
+	MemoryMiB int64             `json:"memory_mib"`
+	Allowed   []int             `json:"allowed"` // cores that the worker may run on
+	Leases    map[string]string `json:"leases"`  // core → campaign that holds it
 }
 
 // FrameworkView is one engine entry.

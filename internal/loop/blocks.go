@@ -57,6 +57,7 @@ func (l *Loop) Benchmark(ctx context.Context, r BenchmarkRequest) (Benchmark, er
 	}
 	out.Rows = rowLines(st, st.Rows(compare.PhaseBlock, useMain), r.Scenarios)
 	out.Evidence = []string{"benchmark/candidates.jsonl"}
+	out.Warnings = append(out.Warnings, coreWarnings(st.Contract.Host)...)
 	out.Warnings = append(out.Warnings, rowWarnings(st.Rows(compare.PhaseBlock, useMain))...)
 	return out, nil
 }

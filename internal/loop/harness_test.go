@@ -38,6 +38,15 @@ const inventory = `hosts:
     engines:
       sglang: {type: sglang, venv: ~/venvs/sglang}
       vllm: {type: vllm, venv: ~/venvs/vllm}
+  cpu:
+    local: true
+    device: cpu
+    cores: [1]
+    models: {tiny: /models/tiny}
+    engines:
+      sglang: {type: sglang, venv: ~/venvs/sglang}
+      vllm: {type: vllm, venv: ~/venvs/vllm}
+      vllm-two: {type: vllm, venv: ~/venvs/vllm, env: {OMP_NUM_THREADS: 2}}
   lonely:
     local: true
     device: cpu

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/sotaloop/sotaloop/hosts"
@@ -76,7 +77,7 @@ func (l *Loop) look(ctx context.Context, name string) {
 		var gpus []hosts.GPU
 		var procs []hosts.GPUProcess
 		facts, gpus, procs, err = h.probe(ctx, "")
-		v.GPUs = gpuViews(facts, gpus, procs)
+		v.GPUs, v.CPU = gpuViews(facts, gpus, procs), cpuView(facts)
 		for entry, problem := range facts.Engines {
 			v.Frameworks = append(v.Frameworks, FrameworkView{Entry: entry, Problem: problem})
 		}
@@ -87,6 +88,20 @@ func (l *Loop) look(ctx context.Context, name string) {
 	l.mu.Lock()
 	l.seen[name] = v
 	l.mu.Unlock()
+}
+
+// cpuView is nil for a host with GPUs.
+func cpuView(f worker.Facts) *CPUView {
+	if f.CPU == nil {
+		return nil
+	}
+	v := &CPUView{Model: f.CPU.Model, MemoryMiB: f.CPU.MemoryMiB, Allowed: f.CPU.Allowed, Leases: map[string]string{}}
+	for _, lease := range f.Leases {
+		if core, ok := strings.CutPrefix(lease.GPU, worker.CorePrefix); ok {
+			v.Leases[core] = lease.Campaign
+		}
+	}
+	return v
 }
 
 func gpuViews(f worker.Facts, gpus []hosts.GPU, procs []hosts.GPUProcess) []GPUView {

@@ -173,9 +173,12 @@ func audit(m *bench.Point, q *worker.Quiet) *compare.Audit {
 		a.Untrusted = true
 		a.Reasons = append(a.Reasons, fmt.Sprintf("foreign CPU load %.0f %% of the engine's cores", 100**q.ForeignCoreShare))
 	}
+	if q.Repinned > 0 {
+		a.Reasons = append(a.Reasons, fmt.Sprintf("%d threads of the engine had taken other cores and were put back", q.Repinned))
+	}
 	if len(q.OffCores) > 0 {
 		a.Untrusted = true
-		a.Reasons = append(a.Reasons, "the engine left its cores: "+strings.Join(q.OffCores, ", "))
+		a.Reasons = append(a.Reasons, "the engine left its cores during the point: "+strings.Join(q.OffCores, ", "))
 	}
 	if q.ForeignCPUShare > maxForeignCPU {
 		a.Reasons = append(a.Reasons, fmt.Sprintf("foreign CPU load %.0f %% of the host", 100*q.ForeignCPUShare))

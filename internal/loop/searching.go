@@ -391,6 +391,7 @@ func (c *campaign) searchAnswer(a Answer, entry string) (Search, error) {
 	if !ok {
 		return out, nil
 	}
+	out.Warnings = append(out.Warnings, coreWarnings(st.Contract.Host)...)
 	if bests := st.bests(entry); len(bests) > 0 {
 		out.Best = bests[0] // of the first scenario; effort has all of them
 	}

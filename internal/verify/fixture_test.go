@@ -61,6 +61,7 @@ type builder struct {
 	raw     bytes.Buffer
 	tick    time.Duration
 	signer  ssh.Signer
+	edits   []func(*contract.Contract) // of the contract before it is frozen
 }
 
 // campaign writes a finished campaign with one patch into a new folder and gives it. It has two blocks only, which decide
@@ -111,11 +112,11 @@ func built(t *testing.T) directory {
 }
 
 // build makes a campaign of n blocks.
-func build(t *testing.T, n int) (dir string, approvers []byte) {
+func build(t *testing.T, n int, edits ...func(*contract.Contract)) (dir string, approvers []byte) {
 	t.Helper()
 	signer, err := ssh.NewSignerFromKey(ed25519.NewKeyFromSeed([]byte("a throwaway key made for a test.")))
 	require.NoError(t, err)
-	b := &builder{t: t, n: n, dir: filepath.Join(t.TempDir(), campaignID), signer: signer}
+	b := &builder{t: t, n: n, edits: edits, dir: filepath.Join(t.TempDir(), campaignID), signer: signer}
 	b.open()
 	for _, side := range []string{"sglang", "vllm"} {
 		b.help(side)
@@ -186,6 +187,9 @@ func (b *builder) open() {
 		Blocks: contract.Blocks{Max: b.n, Looks: []int{b.n}, Comparisons: 1}, Budget: contract.Budget{Launches: 2},
 		Assumed: []string{}, Cost: []contract.Cost{}, Policy: "p01", Approvers: "a44",
 	}
+	for _, edit := range b.edits {
+		edit(c)
+	}
 	raw, digest, err := c.Freeze()
 	require.NoError(b.t, err)
 	b.add("contract.frozen", loop.ContractFrozen{Contract: raw, Digest: digest})
@@ -207,6 +211,9 @@ func (b *builder) help(entry string) {
 func (b *builder) launch(id, side, phase string, block int, points ...string) worker.Launch {
 	l := worker.Launch{ID: id, Candidate: side + "-00", Entry: side, Framework: contract.Framework(side), Phase: phase, Block: block,
 		Argv: []string{side, "serve", "--model", "it's"}, Env: map[string]string{}, SecretEnv: []string{}, Served: "tiny", Endpoint: "/v1/completions", Captures: []worker.Capture{}}
+	if cores := b.state().Contract.Host.Cores; len(cores) > 0 {
+		worker.SetThreads(l.Env, len(cores))
+	}
 	if strings.Contains(id, "patched") {
 		l.Candidate, l.Entry = l.Candidate+"+patch-1", side+"+patch-1"
 	}
@@ -255,6 +262,11 @@ func (b *builder) point(l worker.Launch, pt worker.Point) {
 	row := compare.Row{Status: compare.StatusOK, StartedAt: &started, WarmupRequests: &warm, Metrics: loop.MeasuredMetrics(rec), Audit: &compare.Audit{Reasons: []string{}},
 		Cache: &compare.Cache{PrefixCacheEnabled: &off}, RawSHA256: art.SHA256, Artifacts: compare.Artifacts{RawResult: art.Name}}
 	row.Metrics["peak_gpu_mem_mib"] = 4096
+	if st.Contract.Host.CPU != nil {
+		delete(row.Metrics, "peak_gpu_mem_mib")
+		row.Metrics[compare.PeakRSS], row.Memory = 512, &compare.Memory{PeakRSSMethod: worker.MemoryPSS}
+		row.Hardware.ClientCores = "1"
+	}
 	b.add("point.measured", loop.PointMeasured{Key: l.ID + "/" + pt.ID, Point: pt.ID, Use: use, Row: st.PlannedRow(l, pt, row), Records: &art})
 }
 

@@ -159,6 +159,9 @@ func (v *verifier) levels() {
 	if v.state.Contract.Host.Simulated {
 		v.res.Levels = append(v.res.Levels, "simulated")
 	}
+	if mark := v.state.Contract.Host.Mark(); mark != "" {
+		v.res.Levels = append(v.res.Levels, mark)
+	}
 	for _, r := range v.opt.Require {
 		switch {
 		case r == RequireWitness:

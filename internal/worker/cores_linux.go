@@ -77,7 +77,7 @@ func (r *runner) share(allowed []int) error {
 func leasedCores(dir string) []int {
 	var cores []int
 	for _, l := range readLeases(dir) {
-		if n, ok := strings.CutPrefix(l.GPU, corePrefix); ok {
+		if n, ok := strings.CutPrefix(l.GPU, CorePrefix); ok {
 			if core, err := strconv.Atoi(n); err == nil {
 				cores = append(cores, core)
 			}
@@ -109,9 +109,8 @@ func pinProcess(pid int, cores []int) (moved int, err error) {
 		set.Set(core)
 	}
 	for _, tid := range threads(pid) {
-		now, err := allowedCores(tid)
-		if err != nil || slices.Equal(now, cores) {
-			continue // it has ended
+		if now, err := allowedCores(tid); err != nil || within(now, cores) {
+			continue
 		}
 		if err := unix.SchedSetaffinity(tid, &set); err != nil && !errors.Is(err, unix.ESRCH) {
 			return moved, fmt.Errorf("pin thread %d to cores %v: %w", tid, cores, err)
@@ -145,6 +144,24 @@ func pinThread(cores []int) error {
 	return nil
 }
 
+// within says whether every core is one of those.
+func within(cores, those []int) bool {
+	return !slices.ContainsFunc(cores, func(core int) bool { return !slices.Contains(those, core) })
+}
+
+// hold puts the engine's threads back that have taken themselves other cores than the leased ones, as engines do which
+// bind their thread pools to the machine's cores; it counts them. A thread inside the lease stays where it bound itself.
+func (r *runner) hold() (moved int) {
+	if r.pinning == nil {
+		return 0
+	}
+	for _, s := range r.family.look() {
+		n, _ := pinProcess(s.pid, r.pinning.Cores) // what cannot be moved is named after the point
+		moved += n
+	}
+	return moved
+}
+
 // offCores names the engine's processes of which a thread may run on other cores than the leased ones: an engine can
 // take itself the cores that it was not given.
 func (r *runner) offCores() []string {
@@ -154,8 +171,7 @@ func (r *runner) offCores() []string {
 	}
 	for _, s := range r.family.look() {
 		for _, tid := range threads(s.pid) {
-			now, err := allowedCores(tid)
-			if err == nil && slices.ContainsFunc(now, func(core int) bool { return !slices.Contains(r.pinning.Cores, core) }) {
+			if now, err := allowedCores(tid); err == nil && !within(now, r.pinning.Cores) {
 				off = append(off, fmt.Sprintf("%s on cores %v", procOf(s, r.family.boot).name(), now))
 				break
 			}

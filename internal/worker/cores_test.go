@@ -161,3 +161,21 @@ func TestTreeMemoryCountsSharedPagesOnce(t *testing.T) {
 	require.Greater(t, rss, 3*64.0, "resident sizes count the pages for each of three processes")
 	require.Less(t, point.PeakMiB, rss-64)
 }
+
+func TestEngineThatLeavesItsCores(t *testing.T) {
+	t.Parallel()
+	cores := ownCores(t)
+	if len(cores) < 2 {
+		t.Skip("an engine cannot leave the only core")
+	}
+	r := newRig(t, nil)
+	p := r.plan("roam", r.launch("l1", []string{"roam"}, point("p1")), r.launch("l2", []string{"roam-on"}, point("p1")))
+	p.Cores = cores[:1]
+	st := r.run(p)
+	require.Equal(t, worker.StateDone, st.State, st.Reason)
+	once, again := st.Events[3].Quiet, st.Events[7].Quiet
+	require.Positive(t, once.Repinned)
+	require.Empty(t, once.OffCores, "put back, it stays")
+	require.Len(t, again.OffCores, 1)
+	require.Contains(t, again.OffCores[0], "on cores ["+strconv.Itoa(cores[0])+" "+strconv.Itoa(cores[1]))
+}

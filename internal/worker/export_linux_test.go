@@ -9,6 +9,12 @@ var (
 	ParseListeners = parseListeners
 	ParsePressure  = parsePressure
 	ParseCPU       = func(stat string) (busy, all uint64, ok bool) { t, ok := parseCPUTimes(stat); return t.busy, t.all, ok }
+	ParseCores     = func(stat string, cores []int) (busy, all uint64, ok bool) {
+		t, ok := parseCoreTimes(stat, cores)
+		return t.busy, t.all, ok
+	}
+	ParseCPUInfo   = parseCPUInfo
+	ParseRollup    = parseRollup
 	CleanText      = cleanText
 	CleanLine      = cleanLine
 	Classify       = classify

@@ -31,7 +31,7 @@ type lease struct{ files []*os.File }
 func leaseNames(p *Plan) []string {
 	prefix, devices := "", p.GPUs
 	if p.Device == deviceCPU {
-		if prefix, devices = corePrefix, p.Cores; len(devices) == 0 {
+		if prefix, devices = CorePrefix, p.Cores; len(devices) == 0 {
 			return []string{deviceCPU}
 		}
 	}
@@ -41,9 +41,6 @@ func leaseNames(p *Plan) []string {
 	}
 	return names
 }
-
-// corePrefix begins the lease name of a core.
-const corePrefix = deviceCPU + "-"
 
 // acquire claims every device or none. A device in other hands is a fault.Busy that names the owner and since when.
 func acquire(dir string, names []string, rec leaseRecord) (*lease, error) {
@@ -75,7 +72,7 @@ func makeLeaseDir(dir string) error {
 
 // leasePath is cpu-0.lease for a core and gpu-0.lease for a GPU.
 func leasePath(dir, name string) string {
-	if !strings.HasPrefix(name, corePrefix) {
+	if !strings.HasPrefix(name, CorePrefix) {
 		name = "gpu-" + name
 	}
 	return filepath.Join(dir, name+".lease")
@@ -83,7 +80,7 @@ func leasePath(dir, name string) string {
 
 // leasedThing is what a lease is on, for a person, with the field that names it and what else could be named.
 func leasedThing(name string) (what, field, other string) {
-	if core, ok := strings.CutPrefix(name, corePrefix); ok {
+	if core, ok := strings.CutPrefix(name, CorePrefix); ok {
 		return "core " + core, "cores", "name other cores in hosts.yaml and open a new campaign"
 	}
 	if name == deviceCPU {
@@ -157,7 +154,7 @@ func busyFault(held, want leaseRecord) error {
 	}
 	return fault.New(fault.Busy, "%s is leased by campaign %q of %q (run %s, %s) since %s", what, cleanLine(held.Campaign, 100),
 		cleanLine(held.Owner, 60), cleanLine(held.RunID, 130), held.Proc.name(), held.Since.UTC().Format(time.RFC3339)).
-		ByRule("host.lease").At(field, strings.TrimPrefix(want.GPU, corePrefix)).Hint("wait for that campaign, cancel its job, or %s", other)
+		ByRule("host.lease").At(field, strings.TrimPrefix(want.GPU, CorePrefix)).Hint("wait for that campaign, cancel its job, or %s", other)
 }
 
 // clearStale looks at a record whose holder died. What its engines left behind is ended where the campaign is the same;
@@ -223,7 +220,7 @@ func (l *lease) abandon() {
 // readLeases lists the leases that are held now.
 func readLeases(dir string) []Lease {
 	gpus, _ := filepath.Glob(leasePath(dir, "*"))
-	cores, _ := filepath.Glob(leasePath(dir, corePrefix+"*"))
+	cores, _ := filepath.Glob(leasePath(dir, CorePrefix+"*"))
 	held := []Lease{}
 	for _, path := range append(gpus, cores...) {
 		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)

@@ -163,3 +163,66 @@ func FuzzLayTar(f *testing.F) {
 		require.Len(t, left, 2, "nothing is written beside the folder")
 	})
 }
+
+func TestParseCPUInfo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		text, model string
+		cores       int
+		flags       []string
+	}{
+		"x86": {"processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Platinum 8480+\nflags\t\t: fpu sse4_2 avx2 amx_tile avx512_bf16 avx512f\n\nprocessor\t: 1\nmodel name\t: Intel(R) Xeon(R) Platinum 8480+\nflags\t\t: fpu\n",
+			"Intel(R) Xeon(R) Platinum 8480+", 2, []string{"avx2", "avx512f", "avx512_bf16", "amx_tile"}},
+		"arm":     {"processor\t: 0\nFeatures\t: fp asimd sve bf16\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n", "Arm implementer 0x41 part 0xd40", 1, []string{"asimd", "bf16", "sve"}},
+		"nothing": {"", "", 0, []string{}},
+		"noise":   {"processor\nflags avx2\n:\n", "", 0, []string{}},
+		"control": {"model name\t: A\x1b[31mB\n", "AB", 0, []string{}},
+	} {
+		model, cores, flags := worker.ParseCPUInfo(c.text)
+		require.Equal(t, c.model, model, name)
+		require.Equal(t, c.cores, cores, name)
+		require.Equal(t, c.flags, flags, name)
+	}
+}
+
+func TestParseCoreTimes(t *testing.T) {
+	t.Parallel()
+	const stat = "cpu  100 0 10 890 0 0 0 0 0 0\ncpu0 70 0 5 425 0 0 0 0 0 0\ncpu1 30 0 5 465 0 0 0 0 0 0\ncpu10 1 0 0 9 0 0 0 0 0 0\nintr 5\n"
+	busy, all, ok := worker.ParseCores(stat, []int{0})
+	require.True(t, ok)
+	require.Equal(t, []uint64{75, 500}, []uint64{busy, all})
+	busy, all, ok = worker.ParseCores(stat, []int{1, 10})
+	require.True(t, ok)
+	require.Equal(t, []uint64{36, 510}, []uint64{busy, all})
+	_, _, ok = worker.ParseCores(stat, []int{0, 2})
+	require.False(t, ok, "a core that is not there")
+	_, _, ok = worker.ParseCores("cpu0 1 2\n", []int{0})
+	require.False(t, ok)
+}
+
+func TestParseRollup(t *testing.T) {
+	t.Parallel()
+	mib, err := worker.ParseRollup("55d0-7ffe ---p 00000000 00:00 0   [rollup]\nRss:    1644 kB\nPss:     2560 kB\nPss_Dirty: 1 kB\n")
+	require.NoError(t, err)
+	require.InDelta(t, 2.5, mib, 0)
+	for _, text := range []string{"", "Rss: 5 kB\n", "Pss: x kB\n", "Pss: -1 kB\n"} {
+		_, err := worker.ParseRollup(text)
+		require.Error(t, err, text)
+	}
+}
+
+func TestThreads(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		env  map[string]string
+		want map[string]int
+	}{
+		"as many as cores":    {map[string]string{}, map[string]int{"OMP_NUM_THREADS": 4, "MKL_NUM_THREADS": 4}},
+		"MKL follows OMP":     {map[string]string{"OMP_NUM_THREADS": "2"}, map[string]int{"OMP_NUM_THREADS": 2, "MKL_NUM_THREADS": 2}},
+		"each its own":        {map[string]string{"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "1"}, map[string]int{"OMP_NUM_THREADS": 2, "MKL_NUM_THREADS": 1}},
+		"OMP does not follow": {map[string]string{"MKL_NUM_THREADS": "1"}, map[string]int{"OMP_NUM_THREADS": 4, "MKL_NUM_THREADS": 1}},
+	} {
+		worker.SetThreads(c.env, 4)
+		require.Equal(t, c.want, worker.Threads(c.env), name)
+	}
+}

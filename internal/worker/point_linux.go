@@ -83,6 +83,7 @@ func (r *runner) tryPoint(ctx context.Context, e *engine, p *Point, ev *Event) *
 	if r.plan.AuditLimits != nil {
 		spec.Limits = *r.plan.AuditLimits
 	}
+	moved := r.hold()
 	watch := r.watchQuiet(ctx)
 	if e.memory != nil {
 		e.memory.begin()
@@ -95,6 +96,7 @@ func (r *runner) tryPoint(ctx context.Context, e *engine, p *Point, ev *Event) *
 		r.doing(share, "%s %s: %s, %d requests done, %d in flight", e.launch.ID, p.ID, g.Phase, g.Done, g.InFlight)
 	})
 	ev.Quiet = watch.stop(context.WithoutCancel(ctx))
+	ev.Quiet.Repinned = moved
 	if e.memory != nil {
 		ev.Memory = e.memory.peak()
 	}

@@ -205,11 +205,14 @@ type Quiet struct {
 	// ForeignCoreShare is CPU time on the leased cores outside the engine's processes ÷ the capacity of those cores;
 	// null where the plan names none. The load client has other cores and is in it only where it shares them.
 	ForeignCoreShare *float64 `json:"foreign_core_share,omitempty"`
-	OffCores         []string `json:"off_cores,omitempty"` // engine processes that may run elsewhere than on the leased cores
-	PSICPU           *float64 `json:"psi_cpu_some_pct,omitempty"`
-	ForeignGPU       []string `json:"foreign_gpu"` // processes on our GPUs that are not ours
-	PeakRSSMiB       float64  `json:"peak_rss_mib,omitempty"`
-	PeakGPUMiB       float64  `json:"peak_gpu_mem_mib,omitempty"`
+	// Repinned counts threads of the engine that had taken themselves other cores and were put back before the point;
+	// OffCores names processes that had done so again at its end.
+	Repinned   int      `json:"repinned,omitempty"`
+	OffCores   []string `json:"off_cores,omitempty"`
+	PSICPU     *float64 `json:"psi_cpu_some_pct,omitempty"`
+	ForeignGPU []string `json:"foreign_gpu"` // processes on our GPUs that are not ours
+	PeakRSSMiB float64  `json:"peak_rss_mib,omitempty"`
+	PeakGPUMiB float64  `json:"peak_gpu_mem_mib,omitempty"`
 }
 
 // RoleFirstRecords is the role of the records of a try that was repeated.
@@ -272,6 +275,9 @@ type Model struct {
 	Config   string `json:"config"`        // config.json text, capped
 	Bytes    int64  `json:"bytes"`
 }
+
+// CorePrefix begins the name of a core in a lease.
+const CorePrefix = "cpu-"
 
 // Lease is an exclusive claim on a GPU or a core of a host.
 type Lease struct {

@@ -135,7 +135,7 @@ func (r *runner) leaseNames() []string {
 	}
 	all, _ := allowedCores(0)
 	for _, core := range all {
-		names = append(names, corePrefix+strconv.Itoa(core))
+		names = append(names, CorePrefix+strconv.Itoa(core))
 	}
 	return names
 }

@@ -77,6 +77,16 @@ func playEngine(args []string) int {
 	if t.has("grandchild") {
 		t.spawn("child", args[0])
 	}
+	if t.has("roam") {
+		takeAllCores()
+	}
+	if t.has("roam-on") {
+		go func() {
+			for ; ; time.Sleep(5 * time.Millisecond) {
+				takeAllCores()
+			}
+		}()
+	}
 	if mib := t.value("allocate"); mib != "" {
 		t.allocate(mib)
 	}
@@ -89,6 +99,19 @@ func playEngine(args []string) int {
 		return 1
 	}
 	return t.serve(args[0])
+}
+
+// takeAllCores lets every thread of this process run anywhere, as engines do that bind their own threads.
+func takeAllCores() {
+	var set unix.CPUSet
+	for core := range 1024 {
+		set.Set(core)
+	}
+	tids, _ := filepath.Glob("/proc/self/task/[0-9]*")
+	for _, tid := range tids {
+		n, _ := strconv.Atoi(filepath.Base(tid))
+		_ = unix.SchedSetaffinity(n, &set)
+	}
 }
 
 // allocate holds that much memory together with as many children as "sharers" says, and waits until they all do.
