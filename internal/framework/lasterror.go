@@ -16,10 +16,10 @@ var (
 	// logPrefix is what loggers put before a message: process and rank, level, time, file.
 	logPrefix = regexp.MustCompile(`^(?:\([^()]*(?:pid|rank)[^()]*\) ?|\[[^\]]*\] ?|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL):? +|[0-9][0-9:/.,-]* |\|+ )+`)
 	exception = regexp.MustCompile(`^(?:Value error, |(?:[A-Za-z_]\w*\.)*_?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Startup|OutOfMemory)(?::|$))`)
-	complaint = regexp.MustCompile(`(?i)(?:^|[^\w=])(?:fatal|critical|error|failed|abort(?:ed)?|panic|terminate called|segmentation fault|killed|crashed|died)(?:[: ]|$)`)
+	complaint = regexp.MustCompile(`(?i)(?:^|[^\w=])(?:fatal|critical|error|failed|abort(?:ed)?|panic|terminate called|segmentation fault|killed|crashed|died|exited unexpectedly)(?:[: ;]|$)`)
 	harmless  = regexp.MustCompile(`(?i)\b(?:0 errors?|no errors?|errors?[=:] ?0|error_log|log[-_ ]level)\b`)
 	// consequence is an error that only tells of another one.
-	consequence = regexp.MustCompile(`(?i)see root cause above|see the error messages above|log lines above|received sigquit|sigquit received|workerproc initialization failed|enginedeaderror|engine loop is not running|systemexit|keyboardinterrupt|cancellederror|brokenpipeerror|child processes? failed`)
+	consequence = regexp.MustCompile(`(?i)see root cause above|see the error messages above|log lines above|received sigquit|sigquit received|workerproc initialization failed|stream generator|output_handler failed|enginedeaderror|engine loop is not running|systemexit|keyboardinterrupt|cancellederror|brokenpipeerror|child processes? failed`)
 )
 
 // LastError is the line of a log that tells most about why a server died, without the logger's prefix: the last

@@ -38,6 +38,7 @@ func TestRealFailures(t *testing.T) {
 		{"sglang.context", framework.FailContext, "ValueError: Warning: User-specified context_length (1000000) is greater than"},
 		{"sglang.address_space", framework.FailChild, "RuntimeError: Resource temporarily unavailable"},
 		{"sglang.dead_schedul", framework.FailChild, "Subprocess scheduler_0 (pid=24301) crashed with exit code -9."},
+		{"sglang.dead_detoken", framework.FailChild, "Subprocess detokenizer (pid=25441) crashed with exit code -9."},
 		{"sglang.dead_unknown_id", framework.FailChild, "IndexError: index out of range in self"},
 
 		{"vllm.unknown_flag", framework.FailUnknownFlag, "vllm: error: unrecognized arguments: --no-such-flag 8"},
@@ -54,6 +55,7 @@ func TestRealFailures(t *testing.T) {
 		{"vllm.memory_utilization", framework.FailOOM, "RuntimeError: Worker failed with error 'Available memory on node 0"},
 		{"vllm.address_space", framework.FailOOM, "OSError: [Errno 12] Cannot allocate memory"},
 		{"vllm.port", framework.FailPort, "OSError: [Errno 98] Address already in use"},
+		{"vllm.dead_EngineCor", framework.FailChild, "MPClient: engine core exited unexpectedly"},
 		{"vllm.memory_share", framework.FailContext, "ValueError: To serve at least one request with the model's max seq len (2048), (0.01 GiB KV cache is needed"},
 	} {
 		t.Run(c.log, func(t *testing.T) {

@@ -52,6 +52,7 @@ func (sglang) Launch(s Spec) (Launch, error) {
 	}
 	env := offline()
 	env["SGLANG_USE_MODELSCOPE"], env["SGLANG_CACHE_DIR"], env["SGLANG_DG_CACHE_DIR"] = "false", CachePlaceholder+"/sglang", CachePlaceholder+"/deep_gemm"
+	env["SGLANG_CUDA_COREDUMP_BEFORE_CRASH"] = "false" // it would wait a minute for dumps of the GPUs before it dies with a child
 	if s.Device == "cpu" {
 		env["SGLANG_USE_CPU_ENGINE"] = "1"
 	}

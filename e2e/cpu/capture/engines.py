@@ -35,7 +35,8 @@ class Engines:
             "TORCHINDUCTOR_CACHE_DIR": home + "/inductor",
         }
         if engine == "sglang":
-            env.update({"SGLANG_USE_CPU_ENGINE": "1", "SGLANG_USE_MODELSCOPE": "false", "SGLANG_CACHE_DIR": home + "/sglang"})
+            env.update({"SGLANG_USE_CPU_ENGINE": "1", "SGLANG_USE_MODELSCOPE": "false", "SGLANG_CACHE_DIR": home + "/sglang",
+                        "SGLANG_CUDA_COREDUMP_BEFORE_CRASH": "false"})
         else:
             env.update({"VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_USE_MODELSCOPE": "False",
                         "VLLM_CACHE_ROOT": home + "/vllm", "VLLM_CPU_OMP_THREADS_BIND": "nobind"})
@@ -67,7 +68,7 @@ class Engines:
             text = re.sub(re.escape(folder) + r"(?![A-Za-z0-9_.-])", name, text)
         text = text.replace(socket.gethostname(), "host")
         text = re.sub(r"/root/\.pyenv/versions/[0-9.]+", "/python", text)
-        text = re.sub(r"/home/[A-Za-z0-9_.-]+|/root(?=/)", "/home/user", text)
+        text = re.sub(r"(?<!\w)(?:/home/[A-Za-z0-9_.-]+|/root(?=/))", "/home/user", text)
         return re.sub(r"\b(?!127\.|0\.0\.0\.0)(?:\d{1,3}\.){3}\d{1,3}\b(?!\.\d)", "192.0.2.1", text)
 
     def path(self, *parts):
