@@ -53,8 +53,10 @@ func categorize(cat category, name, op string, at []Location) string {
 	}
 	c := classifierOnce()
 	if cat == catOp {
-		if got, ok := c.operators[parseSymbol(name).function]; ok {
-			return got
+		for _, text := range []string{words(name), parseSymbol(name).function} {
+			if got, ok := c.operators[text]; ok {
+				return got
+			}
 		}
 	}
 	got := c.byName(name)
@@ -116,9 +118,12 @@ func (c *classifier) refine(got string, s symbol) string {
 }
 
 // inductorName classifies TorchInductor's names, which list the fused operators:
-// triton_{poi,red,per,tem}_fused_<ops>_<n>. Empty for other names.
+// triton_{poi,red,per,tem}_fused_<ops>_<n>, on a CPU [graph_<n>_]cpp_fused_<ops>_<n>. Empty for other names.
 func (c *classifier) inductorName(name string) string {
 	rest, ok := strings.CutPrefix(name, "triton_")
+	if at := strings.Index(name, "cpp_fused_"); at == 0 || at > 0 && strings.HasPrefix(name, "graph_") {
+		rest, ok = name[at:], true
+	}
 	if !ok {
 		return ""
 	}

@@ -145,10 +145,11 @@ func TestStagesOfCPUHosts(t *testing.T) {
 		require.Contains(t, notes, "no claim about a GPU")
 		require.Contains(t, notes, "do not apply")
 	}
-	gemm := stageNamed(t, analyze(t, "testdata/cpu/sglang_stack"), trace.Decode).Kernels[0]
+	a := analyze(t, "testdata/cpu/sglang_stack")
+	gemm := stageNamed(t, a, trace.Decode).Kernels[0]
 	require.Equal(t, []string{"aten::mm", "gemm"}, []string{gemm.Name, gemm.Category})
 	require.Equal(t, "python/sglang/srt/layers/quantization/unquant.py", gemm.Locations[0].Path)
-	row, ok := analyze(t, "testdata/cpu/sglang_stack").Row(gemm.ID)
+	row, ok := a.Row(gemm.ID)
 	require.True(t, ok)
 	require.Equal(t, gemm.Ceiling, row.Ceiling)
 }
@@ -203,11 +204,11 @@ func TestCrossingIntervals(t *testing.T) {
 
 func TestGPUWorkAndOperatorsAreNotMixed(t *testing.T) {
 	t.Parallel()
-	const gpu, cpu = "testdata/tp2_decode-TP-0.trace.json.gz", "testdata/cpu/sglang_after"
+	const gpu, cpu = "testdata/tp2_decode-TP-0.trace.json.gz", "testdata/cpu/threads.trace.json.gz"
 	refused := func(paths []string, opt trace.Options) {
 		_, err := trace.Analyze(t.Context(), paths, opt)
 		require.Equal(t, fault.InvalidInput, fault.CodeOf(err))
-		require.ErrorContains(t, err, "sglang_after")
+		require.ErrorContains(t, err, "threads")
 		require.ErrorContains(t, err, "tp2_decode")
 	}
 	refused([]string{gpu, cpu}, trace.Options{})

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// compiledGraph begins the operator under which TorchInductor's code runs on a CPU.
+const compiledGraph = "## Call CompiledFxGraph"
+
 // familyName is a kernel's name without what varies between builds and shapes: parameters, tile sizes,
 // addresses and instance numbers.
 func familyName(name string) string {
@@ -14,6 +17,9 @@ func familyName(name string) string {
 	if rest, ok := strings.CutPrefix(name, "nvjet_"); ok {
 		parts := strings.SplitN(rest, "_", 3)
 		return "nvjet_" + strings.Join(parts[:min(2, len(parts))], "_")
+	}
+	if strings.HasPrefix(name, compiledGraph) { // the graph's hash follows
+		return compiledGraph
 	}
 	if !strings.HasPrefix(name, "Memcpy ") && !strings.HasPrefix(name, "Memset ") {
 		name = strings.TrimPrefix(cutArguments(strings.ReplaceAll(name, "(anonymous namespace)", "anonymous")), "void ")

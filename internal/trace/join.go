@@ -68,6 +68,9 @@ func (j *joined) joinOps() {
 			}
 			j.probeOf[i] = p
 		}
+		if e.cat == catOp { // on a CPU host an operator stands for itself
+			j.opOf[i] = e.name
+		}
 		if id == 0 {
 			continue
 		}

@@ -44,6 +44,7 @@ func TestFamilies(t *testing.T) {
 		"void vllm::rms_norm_kernel<c10::BFloat16, 8, 2>(c10::BFloat16*)": "vllm::rms_norm_kernel<c10::BFloat16, #, #>",
 		"triton_poi_fused_mul_silu_3":                                     "triton_poi_fused_mul_silu_#",
 		"Memcpy HtoD (Pinned -> Device)":                                  "Memcpy HtoD (Pinned -> Device)",
+		"## Call CompiledFxGraph fplwoxxjllcb2r6c3m4c ##":                 "## Call CompiledFxGraph",
 		"fmha_sm90_fp8":                                                   "fmha_sm90_fp8",
 	} {
 		require.Equal(t, want, trace.FamilyName(name))

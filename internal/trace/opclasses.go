@@ -14,7 +14,8 @@ func operatorNames() map[string]string {
 		"view", "_unsafe_view", "_reshape_alias", "reshape", "view_as", "as_strided", "select", "slice", "narrow", "split", "split_with_sizes", "chunk",
 		"tensor_split", "unbind", "unsqueeze", "squeeze", "transpose", "t", "numpy_T", "permute", "movedim", "swapaxes", "swapdims", "expand", "expand_as",
 		"broadcast_to", "flatten", "unflatten", "detach", "alias", "diagonal", "unfold", "view_as_real", "view_as_complex", "real", "imag",
-		"to", "type_as", "lift_fresh", "resolve_conj", "resolve_neg", "result_type", "item", "is_nonzero", "_local_scalar_dense")
+		"to", "type_as", "lift_fresh", "resolve_conj", "resolve_neg", "result_type", "item", "is_nonzero", "_local_scalar_dense",
+		"TorchDynamo Cache Lookup")
 	put(catNameMemory,
 		"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "new_zeros", "new_ones", "new_full", "ones", "ones_like", "full", "full_like",
 		"resize", "set", "clone", "index", "tensor", "tile")

@@ -6,7 +6,7 @@ import "fmt"
 func (m *markdown) operatorStage(s *Stage) {
 	m.printf("%.3f ms of operators by self time of the calling thread (%s of the trace)", s.TotalUS/1000, percent(s.Share))
 	if s.Steps > 0 {
-		m.printf(", %d steps of %.3f ms, wall time %.3f ms, %s of it outside operators (Python, the framework's own code)",
+		m.printf(", %d steps of %.3f ms, wall time %.3f ms, %s of it outside operators (Python, compiled code, waiting)",
 			s.Steps, s.PerStepUS/1000, s.WallUS/1000, percent(ratio(s.OutsideUS, s.WallUS)))
 	}
 	m.printf(". %s of the time has a source location. CPU time: no claim about a GPU follows.\n", percent(s.MappedShare))

@@ -37,7 +37,7 @@ type Stage struct {
 	KernelsTotal int     `json:"kernels_total"` // rows before MinShare
 	// WallUS, on a CPU host, is the wall time of the stage's steps and of the operators that count for it
 	// outside of them; OutsideUS is the part of the steps in which their thread ran no operator (Python,
-	// the framework's own code, waiting).
+	// compiled code that the dispatcher does not see, waiting).
 	WallUS    float64 `json:"wall_us,omitempty"`
 	OutsideUS float64 `json:"outside_us,omitempty"`
 

@@ -1,7 +1,7 @@
 package trace
 
 // outsideOperators names, among the families of a stage on a CPU host, the time of its steps in which
-// the step's thread ran no operator: Python, the framework's own code, waiting.
+// the step's thread ran no operator: Python, compiled code that the dispatcher does not see, waiting.
 const outsideOperators = "(outside operators)"
 
 // wallTime is the wall time of the stages of a CPU host and the part of it outside operators. It is what
