@@ -91,6 +91,19 @@ func TestCores(t *testing.T) {
 	require.NotContains(t, string(raw), "cores", "the digest of an entry that names none is what it was")
 }
 
+func TestTheDocumentedCPUHost(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join("..", "docs", "HOSTS.md"))
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(raw), "```yaml\n")
+	require.True(t, found)
+	example, _, found := strings.Cut(rest, "```")
+	require.True(t, found)
+	inv, err := hosts.ParseInventory([]byte(example), "docs/HOSTS.md")
+	require.NoError(t, err)
+	require.Equal(t, []int{0, 1, 2, 3}, inv.Hosts["epyc"].Cores)
+}
+
 func TestHostDigest(t *testing.T) {
 	t.Parallel()
 	parse := func(text string) hosts.HostEntry {

@@ -37,6 +37,7 @@ func (r *runner) tryCapture(ctx context.Context, e *engine, c *Capture) ([]File,
 	if why := r.checkEngine(ctx, e); why != nil {
 		return nil, why
 	}
+	r.hold()
 	p := e.launch.Protocol.Profile
 	if p.Start == nil {
 		return nil, &Failure{Class: FailCapture, Reason: "this server has no profiler endpoint"}
