@@ -61,6 +61,9 @@ func TestRealAnswers(t *testing.T) {
 		{"sglang/too_much_wanted", asked(stream, 12, 2148), bench.ErrHTTPStatus, 0, 0, false},
 		{"sglang/unknown_model", asked(bench.ReceiveOptions{Stream: true, Keep: true}, 12, 2), "", 2, 1, false}, // it serves any name
 		{"sglang/no_tokens", asked(stream, 12, 0), bench.ErrHTTPStatus, 0, 0, false},
+		{"sglang/completion_stream_interval4", asked(stream, 12, 6), "", 3, 0, false},
+		{"sglang/chat_stream_interval4", asked(stream, 3, 6), "", 3, 0, true},
+		{"sglang/generate_stream_interval4", asked(stream, 12, 5), "", 2, 1, false}, // it counts in every event
 		{"sglang/bad_json", stream, bench.ErrHTTPStatus, 0, 0, false},
 		{"sglang/unknown_path", stream, bench.ErrHTTPStatus, 0, 0, false},
 		{"sglang/generate", asked(plain, 12, 5), "", 0, 0, false},

@@ -26,7 +26,7 @@ class Engines:
 
     def env(self, engine, extra=None):
         """The environment of a launch: built from nothing, as the worker does."""
-        home = os.path.join(self.out, "home")
+        home = os.path.join(self.out, "caches")
         os.makedirs(home, exist_ok=True)
         env = {
             "PATH": os.path.join(self.folder, engine, "bin") + ":/usr/local/bin:/usr/bin:/bin", "HOME": home, "LANG": "C.UTF-8",
