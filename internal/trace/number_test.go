@@ -45,7 +45,7 @@ func TestFamilies(t *testing.T) {
 		"triton_poi_fused_mul_silu_3":                                     "triton_poi_fused_mul_silu_#",
 		"Memcpy HtoD (Pinned -> Device)":                                  "Memcpy HtoD (Pinned -> Device)",
 		"## Call CompiledFxGraph fplwoxxjllcb2r6c3m4c ##":                 "## Call CompiledFxGraph",
-		"fmha_sm90_fp8":                                                   "fmha_sm90_fp8",
+		"fmha_sm90_fp8": "fmha_sm90_fp8",
 	} {
 		require.Equal(t, want, trace.FamilyName(name))
 	}
