@@ -44,6 +44,8 @@ func TestRealAnswers(t *testing.T) {
 		{"vllm/unknown_model", asked(stream, 12, 2), bench.ErrHTTPStatus, 0, 0, false},
 		{"vllm/no_tokens", asked(stream, 12, 0), bench.ErrHTTPStatus, 0, 0, false},
 		{"vllm/unknown_id", asked(stream, 2, 2), bench.ErrEvent, 0, 0, false},
+		{"vllm/completion_stream_interval4", asked(stream, 12, 6), "", 3, 0, false},
+		{"vllm/chat_stream_interval4", asked(stream, 3, 6), "", 3, 0, true},
 		{"vllm/bad_json", stream, bench.ErrHTTPStatus, 0, 0, false},
 		{"vllm/unknown_path", stream, bench.ErrHTTPStatus, 0, 0, false},
 

@@ -19,7 +19,7 @@ var (
 	complaint = regexp.MustCompile(`(?i)(?:^|[^\w=])(?:fatal|critical|error|failed|abort(?:ed)?|panic|terminate called|segmentation fault|killed|crashed|died|exited unexpectedly)(?:[: ;]|$)`)
 	harmless  = regexp.MustCompile(`(?i)\b(?:0 errors?|no errors?|errors?[=:] ?0|error_log|log[-_ ]level)\b`)
 	// consequence is an error that only tells of another one.
-	consequence = regexp.MustCompile(`(?i)see root cause above|see the error messages above|log lines above|received sigquit|sigquit received|workerproc initialization failed|stream generator|output_handler failed|enginedeaderror|engine loop is not running|systemexit|keyboardinterrupt|cancellederror|brokenpipeerror|child processes? failed`)
+	consequence = regexp.MustCompile(`(?i)see root cause above|see the error messages above|log lines above|received sigquit|sigquit received|workerproc initialization failed|stream generator|output_handler failed|enginedeaderror|engine loop is not running|systemexit|keyboardinterrupt|cancellederror|runtimeerror: cancelled|encountered a fatal error|brokenpipeerror|child processes? failed`)
 )
 
 // LastError is the line of a log that tells most about why a server died, without the logger's prefix: the last

@@ -37,6 +37,7 @@ func TestRealFailures(t *testing.T) {
 		{"sglang.model_strange", framework.FailModel, "ValueError: The checkpoint you are trying to load has model type `no_such`"},
 		{"sglang.context", framework.FailContext, "ValueError: Warning: User-specified context_length (1000000) is greater than"},
 		{"sglang.address_space", framework.FailChild, "RuntimeError: Resource temporarily unavailable"},
+		{"sglang.port", framework.FailPort, "error while attempting to bind on address"},
 		{"sglang.dead_schedul", framework.FailChild, "Subprocess scheduler_0 (pid=24301) crashed with exit code -9."},
 		{"sglang.dead_detoken", framework.FailChild, "Subprocess detokenizer (pid=25441) crashed with exit code -9."},
 		{"sglang.dead_unknown_id", framework.FailChild, "IndexError: index out of range in self"},
@@ -56,6 +57,7 @@ func TestRealFailures(t *testing.T) {
 		{"vllm.address_space", framework.FailOOM, "OSError: [Errno 12] Cannot allocate memory"},
 		{"vllm.port", framework.FailPort, "OSError: [Errno 98] Address already in use"},
 		{"vllm.dead_EngineCor", framework.FailChild, "MPClient: engine core exited unexpectedly"},
+		{"vllm.dead_Worker", framework.FailChild, "Worker proc VllmWorker-0 died unexpectedly"},
 		{"vllm.memory_share", framework.FailContext, "ValueError: To serve at least one request with the model's max seq len (2048), (0.01 GiB KV cache is needed"},
 	} {
 		t.Run(c.log, func(t *testing.T) {
