@@ -23,6 +23,7 @@ func TestParseVersion(t *testing.T) {
 		"0.26.1.dev3+g0a1b2c3d4.d20261123": {Version: "0.26.1.dev3+g0a1b2c3d4.d20261123", Commit: "0a1b2c3d4"},
 		"0.26.0+cu129":                     {Version: "0.26.0+cu129"},
 		"0.26.0+cpu":                       {Version: "0.26.0+cpu"},
+		"WARNING 11-23 17:47:16 [importing.py:65] Triton is installed, but doesn't include CPU backend. Disabling Triton.\n0.26.0+cpu\n":        {Version: "0.26.0+cpu"},
 		"INFO 11-23 10:00:00 [importing.py:53] Triton 3.6.0 is installed but 0 active driver(s) found\n0.26.0\n":                                {Version: "0.26.0"},
 		"/v/lib/python3.12/site-packages/x.py:52: UserWarning: torch 2.11.0\n  warnings.warn(\n0.5.15\n":                                        {Version: "0.5.15"},
 		"0.5.15\n" + `{"url": "https://x/sglang.git", "vcs_info": {"vcs": "git", "requested_revision": "main", "commit_id": "` + commit + `"}}`: {Version: "0.5.15", Commit: commit},
