@@ -17,7 +17,7 @@ var (
 	logPrefix = regexp.MustCompile(`^(?:\([^()]*(?:pid|rank)[^()]*\) ?|\[[^\]]*\] ?|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL):? +|[0-9][0-9:/.,-]* |\|+ )+`)
 	exception = regexp.MustCompile(`^(?:Value error, |(?:[A-Za-z_]\w*\.)*_?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Startup|OutOfMemory)(?::|$))`)
 	complaint = regexp.MustCompile(`(?i)(?:^|[^\w=])(?:fatal|critical|error|failed|abort(?:ed)?|panic|terminate called|segmentation fault|killed|crashed|died|exited unexpectedly)(?:[: ;]|$)`)
-	harmless  = regexp.MustCompile(`(?i)\b(?:0 errors?|no errors?|errors?[=:] ?0|error_log|log[-_ ]level)\b`)
+	harmless  = regexp.MustCompile(`(?i)\b(?:0 errors?|no errors?|errors?[=:] ?0|error_log|log[-_ ]level|proceeding without|ignore import error|failed to automatically increase|\.(?:cc|cpp):\d+: warning)\b`)
 	// consequence is an error that only tells of another one.
 	consequence = regexp.MustCompile(`(?i)see root cause above|see the error messages above|log lines above|received sigquit|sigquit received|workerproc initialization failed|stream generator|output_handler failed|enginedeaderror|engine loop is not running|systemexit|keyboardinterrupt|cancellederror|runtimeerror: cancelled|encountered a fatal error|brokenpipeerror|child processes? failed`)
 )
