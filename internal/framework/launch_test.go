@@ -76,6 +76,7 @@ func TestLaunchGolden(t *testing.T) {
 			add("search path", func(s *framework.Spec) { s.Engine.Venv = "" })
 			add("cpu", func(s *framework.Spec) { s.Device, s.GPUs = "cpu", nil })
 			add("capture", func(s *framework.Spec) { s.Capture, s.Steps = true, 5 })
+			add("cpu capture", func(s *framework.Spec) { s.Device, s.GPUs, s.Capture, s.Steps = "cpu", nil, true, 5 })
 			for name, flags := range knobs[h.of] {
 				add(name, func(s *framework.Spec) { s.Flags, s.GPUs = flags, []int{0, 1, 2, 3} })
 			}

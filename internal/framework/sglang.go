@@ -43,6 +43,9 @@ func (sglang) Launch(s Spec) (Launch, error) {
 		if !gives(s, "max-total-tokens", "mem-fraction-static") {
 			argv = append(argv, "--max-total-tokens", strconv.Itoa(max(sglangCPUTokens, contextOf(s))))
 		}
+		if s.Capture && knows(s, "sleep-on-idle") {
+			argv = append(argv, "--sleep-on-idle") // an idle scheduler spins, and a trace with stacks records every turn
+		}
 	} else if len(s.GPUs) > 1 && !laidOut(&sglangFlags, s) {
 		argv = append(argv, "--tp-size", strconv.Itoa(len(s.GPUs)))
 	}
