@@ -16,6 +16,7 @@ const (
 	lookEvery  = 100 * time.Millisecond
 	probeLimit = 30 * time.Second // some readiness endpoints generate a token
 	slowAfter  = 20 * time.Second
+	portGrace  = 15 * time.Second
 )
 
 // logReader follows an engine's log and times its phases.
@@ -25,7 +26,8 @@ type logReader struct {
 	offset int64
 	torn   []byte
 	phases map[string]float64
-	ready  bool // ReadyLog was seen
+	ready  bool      // ReadyLog was seen
+	noPort time.Time // when a port was first said to be taken; zero: never
 }
 
 // read takes what was written since; it says whether anything was. A phase ends with the last line that names it, since
@@ -51,12 +53,26 @@ func (l *logReader) read(p *framework.Protocol) bool {
 			}
 		}
 		l.ready = l.ready || p.ReadyLog != "" && strings.Contains(line, p.ReadyLog)
+		if l.noPort.IsZero() && saysPortTaken(p, line) {
+			l.noPort = time.Now()
+		}
 	}
 	l.torn = bytes.Clone(text[end:])
 	if len(l.torn) > 1<<20 {
 		l.torn = nil
 	}
 	return true
+}
+
+// saysPortTaken says whether a log line complains of a port. SGLang prints it, keeps its scheduler busy and never ends.
+func saysPortTaken(p *framework.Protocol, line string) bool {
+	line = strings.ToLower(line)
+	for _, f := range p.Failures {
+		if f.Class == framework.FailPort && strings.Contains(line, f.Contains) {
+			return true
+		}
+	}
+	return false
 }
 
 // activity measures whether a launch still does something besides answering our own probes.
@@ -98,7 +114,7 @@ type watchman struct {
 }
 
 // await waits until the server is ready: 200 on its path, its log line where there is one, and the process alive. It
-// fails by exit, by stall and by deadline.
+// fails by exit, by a port that is taken, by stall and by deadline.
 func (r *runner) await(ctx context.Context, e *engine) (phases map[string]float64, why *Failure) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -151,7 +167,7 @@ func (w *watchman) look(ctx context.Context) {
 // verdict says whether the wait is over, and why it failed if it did.
 func (w *watchman) verdict(ctx context.Context) (why *Failure, over bool) {
 	p, plan := &w.e.launch.Protocol, &w.r.plan
-	took := time.Since(w.e.began)
+	took, grace := time.Since(w.e.began), min(portGrace, plan.StallAfter)
 	switch {
 	case w.e.isDead():
 		return w.r.deadFailure(w.e), true
@@ -160,6 +176,8 @@ func (w *watchman) verdict(ctx context.Context) (why *Failure, over bool) {
 	case w.healthy && (p.ReadyLog == "" || w.log.ready):
 		w.log.phases["ready"] = took.Seconds()
 		return nil, true
+	case !w.log.noPort.IsZero() && time.Since(w.log.noPort) > grace: // an engine may find another port by itself
+		return w.r.failure(w.e, framework.FailPort, fmt.Sprintf("not ready %s after it found a port taken", grace)), true
 	case time.Since(w.act.since) > plan.StallAfter:
 		return w.r.failure(w.e, framework.FailStalled, fmt.Sprintf("no log line, CPU time or bytes read for %s", plan.StallAfter)), true
 	case took > plan.LaunchDeadline:

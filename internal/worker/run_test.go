@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -138,15 +139,16 @@ func TestLaunchFailures(t *testing.T) {
 		{"never-ready", framework.FailDeadline, "not ready after 700ms"},
 		{"silent", framework.FailStalled, "no log line, CPU time or bytes read for 1s"},
 		{"port-in-use", framework.FailPort, "is held by pid"},
+		{"port-in-use lingers", framework.FailPort, "not ready 1s after it found a port taken; log: [Errno 98]"},
 	} {
 		t.Run(tc.fault, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, nil)
-			p := r.plan("run", r.launch("l1", []string{tc.fault}, point("p1")))
+			p := r.plan("run", r.launch("l1", strings.Fields(tc.fault), point("p1")))
 			switch tc.fault {
 			case "never-ready":
 				p.LaunchDeadline = 7e8
-			case "silent":
+			case "silent", "port-in-use lingers":
 				p.StallAfter = 1e9
 			}
 			st := r.run(p)

@@ -96,6 +96,9 @@ func playEngine(args []string) int {
 			time.Sleep(10 * time.Millisecond)
 		}
 		fmt.Printf("[Errno 98] error while attempting to bind on address ('127.0.0.1', %s): address already in use\n", args[0])
+		for t.has("lingers") { // busy for ever, as SGLang's scheduler is
+			fmt.Fprint(io.Discard, t.faults)
+		}
 		return 1
 	}
 	return t.serve(args[0])
