@@ -230,6 +230,9 @@ func (c *campaign) tablePage(r AnalyzeRequest, answer Answer) (Analysis, error) 
 		if err != nil {
 			return Analysis{}, err
 		}
+		if err := trace.Comparable(a, b); err != nil {
+			return Analysis{}, err
+		}
 		rows = diffRows(trace.Diff(a, b), r.Stage)
 		out.Warnings = append(out.Warnings, fmt.Sprintf("before is %s, after is %s: delta_us < 0 means that %s spends less", r.Trace, r.Against, r.Against))
 	} else {
@@ -253,6 +256,7 @@ func (c *campaign) tablePage(r AnalyzeRequest, answer Answer) (Analysis, error) 
 		out.Warnings = append(out.Warnings, "the trace is incomplete: its tables are of what could be read")
 	}
 	out.Warnings = append(out.Warnings, stageNotes(a, r.Stage)...)
+	out.Warnings = append(out.Warnings, a.Notes...)
 	out.Warnings = append(out.Warnings, st.marks()...)
 	return out, nil
 }
@@ -264,11 +268,19 @@ func stageNotes(a *trace.Analysis, stage string) []string {
 		if stage != "" && s.Stage != stage {
 			continue
 		}
+		onCPU := s.Source == trace.SourceCPU
+		whose, remedy := "GPU time", "capture again with mapping: true"
+		if onCPU {
+			whose, remedy = "operators' time", "this profiler recorded no Python stacks"
+		}
 		if s.Stage == trace.Unassigned && s.Share > 0.05 {
-			out = append(out, fmt.Sprintf("%.0f %% of the GPU time belongs to no step", 100*s.Share))
+			out = append(out, fmt.Sprintf("%.0f %% of the %s belongs to no step", 100*s.Share, whose))
 		}
 		if s.Stage != trace.Unassigned && s.MappedShare < 0.7 {
-			out = append(out, fmt.Sprintf("only %.0f %% of %s is mapped to source: capture again with mapping: true", 100*s.MappedShare, s.Stage))
+			out = append(out, fmt.Sprintf("only %.0f %% of %s is mapped to source: %s", 100*s.MappedShare, s.Stage, remedy))
+		}
+		if onCPU && s.WallUS > 0 {
+			out = append(out, fmt.Sprintf("%.0f %% of the wall time of %s lies outside operators, in Python and what it waits for: ceilings are of wall time", 100*s.OutsideUS/s.WallUS, s.Stage))
 		}
 	}
 	return out
@@ -367,10 +379,19 @@ func citedRow(st *State, id string, read ReadArtifact) (foundRow, bool) {
 	return foundRow{}, false
 }
 
+// shareOf is a kernel row's share of its stage: of the GPU work, or on a CPU host of the steps' wall time, of which
+// operators are only a part.
+func shareOf(s trace.Stage, k trace.Kernel) float64 {
+	if s.Source == trace.SourceCPU && s.WallUS > 0 {
+		return k.TotalUS / s.WallUS
+	}
+	return k.Share
+}
+
 func rowIn(s trace.Stage, id string) (foundRow, bool) {
 	for _, k := range s.Kernels {
 		if k.ID == id {
-			return foundRow{id: id, share: k.Share, locations: k.Locations}, true
+			return foundRow{id: id, share: shareOf(s, k), locations: k.Locations}, true
 		}
 	}
 	for _, o := range s.Overlap {

@@ -29,6 +29,11 @@ func (w *writer) gap() {
 			of += " with " + t.Patch
 		}
 		w.line("**%s** (%s, %s, %d → %d tokens, batch %d; `%s`)\n", t.ID, of, t.Stage, t.InputLen, t.OutputLen, t.Batch, t.File.Name)
+		if slices.ContainsFunc(a.Stages, func(s trace.Stage) bool { return s.Source == trace.SourceCPU }) {
+			for _, note := range a.Notes {
+				w.line("> %s\n", note)
+			}
+		}
 		w.line("| Row | Kernel | Category | Time µs | Share | Launches | Location |\n|---|---|---|---|---|---|---|")
 		for _, s := range a.Stages {
 			for i, k := range s.Kernels {
