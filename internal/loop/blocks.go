@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -131,6 +132,21 @@ func (s *State) fellInBlocks(id string) bool {
 // spareBlocks is how many void blocks one call replaces: two, or half of what was asked for.
 func spareBlocks(want int) int { return max(2, want/2) }
 
+// voidReasons says why points of blocks are void, and how many for each reason.
+func (s *State) voidReasons() string {
+	count := map[string]int{}
+	for _, r := range s.Rows(compare.PhaseBlock, useMain) {
+		if why := r.Void(); why != "" {
+			count[why]++
+		}
+	}
+	var out []string
+	for _, why := range sortedKeys(count) {
+		out = append(out, fmt.Sprintf("%s (%d)", why, count[why]))
+	}
+	return strings.Join(out, "; ")
+}
+
 // runBlocks is the job: every block that is missing, each a launch of every side in random order, in one plan. A block
 // that is void by its own audit is followed by another with a new number; it stays on record.
 func (c *campaign) runBlocks(ctx context.Context, j JobStarted, p *jobs.Progress) error {
@@ -154,8 +170,9 @@ func (c *campaign) runBlocks(ctx context.Context, j JobStarted, p *jobs.Progress
 		case len(full) >= args.Blocks:
 			return nil
 		case len(void) > most:
-			return fault.New(fault.Busy, "%d blocks are void and %d of %d count", len(void), len(full), args.Blocks).
-				Hint("look at the audits in section rows of get_campaign: foreign load, a limited client, points that do not settle")
+			return fault.New(fault.Busy, "%d blocks are void and %d of %d count: %s", len(void), len(full), args.Blocks, st.voidReasons()).
+				Hint("look at the audits in section rows of get_campaign: foreign load, a limited client, points that do not settle").
+				Hint("points whose requests are short settle with more warmup_waves, in the terms of a new campaign")
 		default:
 			name = fmt.Sprintf("blocks/%d", args.Blocks+len(void))
 		}
