@@ -19,6 +19,7 @@ func (w *writer) gap() {
 		w.line("Nothing was profiled.")
 		return
 	}
+	said := false // what the tables of a CPU host are of
 	for _, t := range w.st.Traces {
 		a := w.in.Tables[t.ID]
 		if a == nil {
@@ -29,7 +30,8 @@ func (w *writer) gap() {
 			of += " with " + t.Patch
 		}
 		w.line("**%s** (%s, %s, %d → %d tokens, batch %d; `%s`)\n", t.ID, of, t.Stage, t.InputLen, t.OutputLen, t.Batch, t.File.Name)
-		if slices.ContainsFunc(a.Stages, func(s trace.Stage) bool { return s.Source == trace.SourceCPU }) {
+		if !said && slices.ContainsFunc(a.Stages, func(s trace.Stage) bool { return s.Source == trace.SourceCPU }) {
+			said = true
 			for _, note := range a.Notes {
 				w.line("> %s\n", note)
 			}

@@ -5,6 +5,7 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -210,7 +211,7 @@ func (w *writer) effort() {
 	w.line("| Side | Strategy | Launches | GPU-hours | Knobs | Values tried / listed | Ended because | Best |\n|---|---|---|---|---|---|---|---|")
 	for _, s := range w.st.Contract.Sides() {
 		if e, ok := w.st.Searches[s.Entry]; ok {
-			w.line("| %s | %s | %d of %d | %.4f | %d | %d / %d | %s | %s |", e.Entry, e.Strategy, e.Launches, w.st.Contract.Budget.Launches, e.GPUHours, e.Knobs, e.Tried, e.Listed, cell(e.Why), cell(fmt.Sprint(e.Best)))
+			w.line("| %s | %s | %d of %d | %.4f | %d | %d / %d | %s | %s |", e.Entry, e.Strategy, e.Launches, w.st.Contract.Budget.Launches, e.GPUHours, e.Knobs, e.Tried, e.Listed, cell(e.Why), cell(bestBy(e.Best)))
 		}
 	}
 	w.line("\n**Cost**, projected before anything was spent:\n\n| Phase | Launches | Launch s | Load s | GPU-hours | Source |\n|---|---|---|---|---|---|")
@@ -221,4 +222,13 @@ func (w *writer) effort() {
 		w.line("\nCorrected by the first launch (%s): ready after %.1f s, %.4f GPU-hours in all.", c.Launch, c.LaunchS, c.GPUHours)
 	}
 	w.line("\nSpent: %d launches, %.4f GPU-hours.", len(w.st.Launches), spent(w.st))
+}
+
+// bestBy lists the best candidate of each scenario.
+func bestBy(best map[string]string) string {
+	var out []string
+	for _, scenario := range slices.Sorted(maps.Keys(best)) {
+		out = append(out, scenario+": "+best[scenario])
+	}
+	return strings.Join(out, ", ")
 }
