@@ -3,9 +3,9 @@
 package bench_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -67,7 +67,7 @@ func TestCPUCross(t *testing.T) {
 	var lines []crossLine
 	for _, engine := range []string{"sglang", "vllm"} {
 		s := startEngine(t, dir, engine)
-		for _, slots := range []int{1, 4, 8} {
+		for _, slots := range []int{1, 4} {
 			lines = append(lines, s.cross(t, slots)...)
 		}
 	}
@@ -126,7 +126,7 @@ func startEngine(t *testing.T, dir, name string) *crossServer {
 // cross runs the three clients in turn, in an order that rotates, and compares medians.
 func (s *crossServer) cross(t *testing.T, slots int) []crossLine {
 	t.Helper()
-	prompts := 24 * slots
+	prompts := max(24, 12*slots)
 	s.ours(t, slots, prompts, 1) // the first load of a server is slower; nobody's figures are from it
 	theirs, ours := map[string][]crossFigures{}, map[string][]crossFigures{}
 	for round := range crossRounds {
@@ -255,9 +255,10 @@ func readCross(t *testing.T, path string, prompts int) crossFigures {
 		TTFT       float64 `json:"mean_ttft_ms"`
 		TPOT       float64 `json:"mean_tpot_ms"`
 	}
+	raw = bytes.ReplaceAll(raw, []byte(": Infinity"), []byte(": null")) // a rate without a limit, as SGLang's client writes it
 	require.NoError(t, json.Unmarshal(raw, &r), "%s", raw)
 	require.Equal(t, prompts, r.Completed, "%s", raw)
 	require.Equal(t, prompts*crossOutput, r.Tokens, "%s", raw)
-	require.InDelta(t, prompts*crossInput, r.Input, 0.02*float64(prompts*crossInput), fmt.Sprintf("the prompts are as long as ours: %s", raw))
+	require.InDelta(t, prompts*crossInput, r.Input, 0.02*float64(prompts*crossInput), "the prompts are as long as ours: %s", raw)
 	return crossFigures{Throughput: r.Throughput, TTFT: r.TTFT, TPOT: r.TPOT}
 }
