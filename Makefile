@@ -44,6 +44,20 @@ race: ## Run all tests but whole campaigns with the race detector (architecture,
 campaigns: ## Play whole campaigns against the built program and a simulated host, with the race detector
 	$(GO) test -race -count=1 -timeout=15m ./e2e
 
+# Not part of CI: 8 GB from a package index, and two hours of two quiet cores. An interrupted run goes on where it was.
+# The campaign's host is core 0; the clients have the rest.
+FAILURES := unknown_flag,bad_type,context,model_absent,port
+.PHONY: e2e-cpu
+e2e-cpu: ## Set up real vLLM and SGLang for a CPU in DIR, play a campaign on them, write docs/FIELD.md
+	@test -n "$(DIR)" || { echo "name the folder that gets the engines (12 GB): make e2e-cpu DIR=/some/folder"; exit 2; }
+	python3 -B -m unittest discover -s e2e/cpu -p 'test_*.py'
+	python3 -B e2e/cpu/setup.py "$(DIR)"
+	test -d "$(DIR)/captures" || python3 -B e2e/cpu/capture/capture.py "$(abspath $(DIR))" "$(abspath $(DIR))/captures" --only help,failures --cases $(FAILURES)
+	SOTALOOP_CPU="$(abspath $(DIR))" $(GO) test -count=1 -v -run '^TestCPU' ./internal/framework
+	SOTALOOP_CPU="$(abspath $(DIR))" $(GO) test -count=1 -v -timeout=4h -run '^TestCPU(Campaign|Same)$$' ./e2e
+	SOTALOOP_CPU="$(abspath $(DIR))" taskset -c 1 $(GO) test -count=1 -v -timeout=1h -run '^TestCPUCross$$' ./internal/bench
+	SOTALOOP_CPU="$(abspath $(DIR))" $(GO) test -count=1 -v -run '^TestCPUZField$$' ./e2e
+
 .PHONY: short
 short: ## Run all tests but whole campaigns, without the race detector
 	$(GO) test -short ./...

@@ -26,6 +26,8 @@ type agent struct {
 	runDir   string
 	// restart brings up a new server where the last one was killed, and gives its client.
 	restart func() *server.Client
+	// patience is how long a job may take; 0 is enough for a simulated host.
+	patience time.Duration
 }
 
 // answer is an answer, or a refusal, as the agent reads it.
@@ -34,6 +36,9 @@ type answer map[string]any
 func (a answer) text(key string) string { s, _ := a[key].(string); return s }
 
 func (a answer) number(key string) float64 { n, _ := a[key].(float64); return n }
+
+// at gives a nested object.
+func (a answer) at(key string) answer { m, _ := a[key].(map[string]any); return m }
 
 func (a answer) list(key string) []answer {
 	var out []answer
@@ -158,7 +163,7 @@ func (a *agent) wait(job string) answer {
 // until waits in slices until a job's answer satisfies enough.
 func (a *agent) until(job string, enough func(answer) bool) answer {
 	a.t.Helper()
-	for end := time.Now().Add(4 * time.Minute); ; {
+	for end := time.Now().Add(max(a.patience, 4*time.Minute)); ; {
 		out := a.call("wait_job", map[string]any{"job": job, "timeout_s": 1})
 		if enough(out) {
 			return out
