@@ -164,7 +164,7 @@ func TestCPUZField(t *testing.T) {
 	f.Cross = readJSON[answer](t, filepath.Join(dir, "results", "cross.json"))
 	raw, err := json.MarshalIndent(f, "", " ")
 	require.NoError(t, err)
-	text := strings.NewReplacer(dir+"/src/sglang", "$CHECKOUT", dir, "$ENGINES").Replace(string(raw))
+	text := strings.NewReplacer(dir+"/home/campaign", "$CAMPAIGN", dir+"/src/sglang", "$CHECKOUT", dir, "$ENGINES").Replace(string(raw))
 	require.NoError(t, os.WriteFile(fieldFacts, []byte(text+"\n"), 0o644))
 	t.Setenv("UPDATE", "1")
 	renderField(t, []byte(text))
