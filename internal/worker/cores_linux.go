@@ -37,6 +37,15 @@ func allowedCores(tid int) ([]int, error) {
 	return cores, nil
 }
 
+// maskOf is the affinity mask of cores.
+func maskOf(cores []int) unix.CPUSet {
+	var set unix.CPUSet
+	for _, core := range cores {
+		set.Set(core)
+	}
+	return set
+}
+
 // findCPU tells what this host computes with where it has no GPU.
 func findCPU() *contract.CPU {
 	raw, _ := os.ReadFile("/proc/cpuinfo")
@@ -104,10 +113,7 @@ func pinSelf(cores []int) error {
 
 // pinProcess moves a process's threads that may run elsewhere to cores, and counts them.
 func pinProcess(pid int, cores []int) (moved int, err error) {
-	var set unix.CPUSet
-	for _, core := range cores {
-		set.Set(core)
-	}
+	set := maskOf(cores)
 	for _, tid := range threads(pid) {
 		if now, err := allowedCores(tid); err != nil || within(now, cores) {
 			continue
@@ -134,10 +140,7 @@ func threads(pid int) []int {
 
 // pinThread moves the calling thread, to which the caller has locked itself.
 func pinThread(cores []int) error {
-	var set unix.CPUSet
-	for _, core := range cores {
-		set.Set(core)
-	}
+	set := maskOf(cores)
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
 		return fmt.Errorf("pin a thread to cores %v: %w", cores, err)
 	}

@@ -109,20 +109,27 @@ func (r *runner) viewHost() hostView {
 
 // onCoresSince gives the share of the leased cores' capacity that others used between two views; nil without such cores.
 func (v hostView) onCoresSince(a hostView) *float64 {
-	all := float64(v.cores.all) - float64(a.cores.all)
-	if !v.hasCores || !a.hasCores || all <= 0 {
+	share, ok := foreignShare(v.cores, a.cores, v.onCores, a.onCores)
+	if !v.hasCores || !a.hasCores || !ok {
 		return nil
 	}
-	share := min(1, max(0, (float64(v.cores.busy)-float64(a.cores.busy)-(float64(v.onCores)-float64(a.onCores)))/all))
 	return &share
+}
+
+// foreignShare is the capacity between two readings, 0 to 1, that was busy with something else than ours, whose ticks
+// stand beside each reading; false where no time passed.
+func foreignShare(now, before cpuTimes, ours, oursBefore uint64) (share float64, ok bool) {
+	all := float64(now.all) - float64(before.all)
+	if all <= 0 {
+		return 0, false
+	}
+	others := float64(now.busy) - float64(before.busy) - (float64(ours) - float64(oursBefore))
+	return min(1, max(0, others/all)), true
 }
 
 // since gives the share of CPU capacity that others used between two views, and the pressure.
 func (v hostView) since(a hostView) (foreign float64, psi *float64) {
-	if all := float64(v.cpu.all) - float64(a.cpu.all); all > 0 {
-		others := float64(v.cpu.busy) - float64(a.cpu.busy) - (float64(v.ours) - float64(a.ours))
-		foreign = min(1, max(0, others/all))
-	}
+	foreign, _ = foreignShare(v.cpu, a.cpu, v.ours, a.ours)
 	if wall := v.at.Sub(a.at).Microseconds(); v.hasPSI && a.hasPSI && wall > 0 {
 		p := 100 * float64(v.pressure-a.pressure) / float64(wall)
 		psi = &p

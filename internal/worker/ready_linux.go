@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,9 +54,9 @@ func (l *logReader) read(p *framework.Protocol) bool {
 			}
 		}
 		l.ready = l.ready || p.ReadyLog != "" && strings.Contains(line, p.ReadyLog)
-		if l.noPort.IsZero() && saysPortTaken(p, line) {
-			l.noPort = time.Now()
-		}
+	}
+	if l.noPort.IsZero() && saysPortTaken(p, text[:end]) {
+		l.noPort = time.Now()
 	}
 	l.torn = bytes.Clone(text[end:])
 	if len(l.torn) > 1<<20 {
@@ -64,15 +65,11 @@ func (l *logReader) read(p *framework.Protocol) bool {
 	return true
 }
 
-// saysPortTaken says whether a log line complains of a port. SGLang prints it, keeps its scheduler busy and never ends.
-func saysPortTaken(p *framework.Protocol, line string) bool {
-	line = strings.ToLower(line)
-	for _, f := range p.Failures {
-		if f.Class == framework.FailPort && strings.Contains(line, f.Contains) {
-			return true
-		}
-	}
-	return false
+// saysPortTaken says whether log lines complain of a port. SGLang prints it, keeps its scheduler busy and never ends.
+func saysPortTaken(p *framework.Protocol, lines []byte) bool {
+	ports := slices.DeleteFunc(slices.Clone(p.Failures), func(f framework.FailurePattern) bool { return f.Class != framework.FailPort })
+	_, _, taken := classify(lines, ports)
+	return taken
 }
 
 // activity measures whether a launch still does something besides answering our own probes.
