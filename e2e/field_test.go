@@ -182,13 +182,6 @@ func readJSON[T any](t *testing.T, path string) (v T) {
 // awayAfter is how long a scripted agent takes between two calls at most.
 const awayAfter = 10 * time.Second
 
-// fieldEntry is a line of the ledger.
-type fieldEntry struct {
-	Kind    string    `json:"kind"`
-	Time    time.Time `json:"time"`
-	Payload answer    `json:"payload"`
-}
-
 // campaign gathers the facts from the run directory.
 func (f *fieldReport) campaign(t *testing.T, kept answer) {
 	t.Helper()
@@ -207,7 +200,7 @@ func (f *fieldReport) campaign(t *testing.T, kept answer) {
 	f.Times.Phases, f.Times.Counts, f.Times.ReadyS = map[string]float64{}, map[string]int{}, map[string]float64{}
 	var frozen, proposed, last time.Time
 	running := map[string]bool{}
-	for _, e := range readLines[fieldEntry](t, filepath.Join(runDir, "ledger.jsonl")) {
+	for _, e := range readLines[line](t, filepath.Join(runDir, "ledger.jsonl")) {
 		if gap := e.Time.Sub(last); len(running) == 0 && !last.IsZero() && gap > awayAfter {
 			f.Times.AwayS += gap.Seconds()
 		}

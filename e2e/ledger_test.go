@@ -16,9 +16,10 @@ import (
 
 // line is one line of a ledger, read without the product's own reader.
 type line struct {
-	Kind    string         `json:"kind"`
-	Seq     int            `json:"seq"`
-	Payload map[string]any `json:"payload"`
+	Kind    string    `json:"kind"`
+	Seq     int       `json:"seq"`
+	Time    time.Time `json:"time"`
+	Payload answer    `json:"payload"`
 }
 
 // readLines reads a file of JSON lines.

@@ -275,13 +275,7 @@ func TestMarkdownOfACPUHost(t *testing.T) {
 	require.NoError(t, err)
 	var b bytes.Buffer
 	require.NoError(t, trace.WriteMarkdown(&b, a))
-	const golden = "testdata/cpu/sglang_stack.md"
-	if os.Getenv("UPDATE") == "1" {
-		require.NoError(t, os.WriteFile(golden, b.Bytes(), 0o600))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), b.String())
+	requireGolden(t, "testdata/cpu/sglang_stack.md", b.Bytes())
 	require.NotContains(t, strings.ReplaceAll(b.String(), "claim about a GPU", ""), "GPU time")
 	b.Reset()
 	require.NoError(t, trace.WriteDiffMarkdown(&b, trace.Diff(a, a)))

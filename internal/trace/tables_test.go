@@ -237,19 +237,24 @@ func TestDiffSaysWhatTheOtherFuses(t *testing.T) {
 	require.Empty(t, find(fused, fused))
 }
 
+// requireGolden compares with a golden file, or writes it where UPDATE says so.
+func requireGolden(t *testing.T, golden string, got []byte) {
+	t.Helper()
+	if os.Getenv("UPDATE") == "1" {
+		require.NoError(t, os.WriteFile(golden, got, 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(got))
+}
+
 func TestMarkdown(t *testing.T) {
 	t.Parallel()
 	a, err := trace.Analyze(t.Context(), []string{"testdata/tp2_prefill-TP-0.trace.json.gz", "testdata/tp2_prefill-TP-1.trace.json.gz"}, trace.Options{MinShare: 0.01})
 	require.NoError(t, err)
 	var b bytes.Buffer
 	require.NoError(t, trace.WriteMarkdown(&b, a))
-	const golden = "testdata/tp2_prefill.md"
-	if os.Getenv("UPDATE") == "1" {
-		require.NoError(t, os.WriteFile(golden, b.Bytes(), 0o600))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), b.String())
+	requireGolden(t, "testdata/tp2_prefill.md", b.Bytes())
 }
 
 // Names come from a foreign file: they must not break out of a cell.
