@@ -44,7 +44,7 @@ race: ## Run all tests but whole campaigns with the race detector (architecture,
 campaigns: ## Play whole campaigns against the built program and a simulated host, with the race detector
 	$(GO) test -race -count=1 -timeout=15m ./e2e
 
-# Not part of CI: 8 GB from a package index, and two hours of two quiet cores. An interrupted run goes on where it was.
+# Not part of CI: 8 GB from a package index, and an hour and a half of two quiet cores. An interrupted run goes on where it was.
 # The campaign's host is core 0; the clients have the rest.
 FAILURES := unknown_flag,bad_type,context,model_absent,port
 .PHONY: e2e-cpu
