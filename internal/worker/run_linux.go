@@ -61,6 +61,7 @@ type runner struct {
 	pinning *Pinning // nil where the plan names no cores
 	cancel  context.CancelCauseFunc
 	unclean bool // an engine could not be stopped
+	full    bool // the last beat found no space; of the beating goroutine
 
 	mu   sync.Mutex
 	done int // steps behind us
@@ -288,13 +289,19 @@ func (r *runner) lookForCancel(ctx context.Context) {
 	}
 }
 
-// beat writes heartbeat and progress. A full disk does not end a run here: the next event does.
+// beat writes heartbeat and progress. A disk without space from one beat to the next ends the run: an engine that cannot
+// write its log says neither that it is ready nor why it is not.
 func (r *runner) beat() {
-	refreshJSON(filepath.Join(r.dir, heartbeatFile), heartbeat{BootID: bootID(), BoottimeS: boottime()})
+	err := refreshJSON(filepath.Join(r.dir, heartbeatFile), heartbeat{BootID: bootID(), BoottimeS: boottime()})
 	r.mu.Lock()
 	now := r.now
 	r.mu.Unlock()
-	refreshJSON(filepath.Join(r.dir, progressFile), now)
+	err = errors.Join(err, refreshJSON(filepath.Join(r.dir, progressFile), now))
+	full := errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+	if full && r.full {
+		r.cancel(fmt.Errorf("the run folder cannot be written: %w", err))
+	}
+	r.full = full
 }
 
 // doing says what goes on; share is how much of the current step is done.

@@ -98,10 +98,12 @@ func replaceJSON(path string, v any) error {
 	return replaceFile(path, append(raw, '\n'))
 }
 
-func refreshJSON(path string, v any) {
-	if raw, err := json.Marshal(v); err == nil {
-		_ = refreshFile(path, append(raw, '\n'))
+func refreshJSON(path string, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
 	}
+	return refreshFile(path, append(raw, '\n'))
 }
 
 // readJSON reads a small file of ours; a missing one is fs.ErrNotExist.
