@@ -104,10 +104,17 @@ func renderField(t *testing.T, raw []byte) []byte {
 	return out.Bytes()
 }
 
+// crossFigure is a figure of the comparison of clients, and its key in results/cross.json.
+type crossFigure struct{ Name, Key string }
+
 // fieldWords are the template's formats.
 var fieldWords = template.FuncMap{
 	"percent": func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
 	"gain":    func(ratio float64) string { return fmt.Sprintf("%+.1f %%", 100*(ratio-1)) },
+	"change":  func(ratio float64) string { return fmt.Sprintf("%+.2f %%", 100*(ratio-1)) },
+	"figures": func() []crossFigure {
+		return []crossFigure{{"throughput", "output_tokens_per_s"}, {"TTFT", "mean_ttft_ms"}, {"TPOT", "mean_tpot_ms"}}
+	},
 	"fixed":   func(digits int, v float64) string { return fmt.Sprintf("%.*f", digits, v) },
 	"minutes": func(s float64) string { return fmt.Sprintf("%.1f", s/60) },
 	"gb":      func(b float64) string { return fmt.Sprintf("%.2f", b/1e9) },
