@@ -111,7 +111,10 @@ class SetupTest(unittest.TestCase):
             self.small().try_out("small", "1 / 0")
 
     def test_interrupted_by_hand(self):
-        running = subprocess.Popen([sys.executable, str(HERE / "setup.py"), str(self.folder)], stderr=subprocess.PIPE, text=True)
+        # A job in the background of a shell ignores the signal, and so would what it starts.
+        hears = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+        running = subprocess.Popen([sys.executable, str(HERE / "setup.py"), str(self.folder)], stderr=subprocess.PIPE, text=True, preexec_fn=hears)
+        self.addCleanup(running.kill)
         self.assertIn("torch: fetching", running.stderr.readline())
         time.sleep(0.5)
         running.send_signal(signal.SIGINT)
