@@ -22,6 +22,7 @@ import streams
 INFO = {"sglang": ["/server_info", "/get_server_info", "/model_info", "/v1/models", "/version", "/metrics", "/health"],
         "vllm": ["/server_info?config_format=json", "/version", "/v1/models", "/ping", "/metrics", "/health"]}
 CHILDREN = {"sglang": ["sglang::schedul", "sglang::detoken"], "vllm": ["VLLM::EngineCor", "VLLM::Worker"]}
+EXIT_WAIT = 120  # seconds for an engine without a port to end: vLLM needs 12; SGLang stays
 
 
 def note(engines, engine, what, **facts):
@@ -253,7 +254,7 @@ def failures(engines, engine, port, only=""):
             taken.listen()
         server = e.Server(engines, engine, port, name, **case)
         if taken:
-            code = server.wait(420)
+            code = server.wait(EXIT_WAIT)
         else:
             ok = server.ready(420)
             code = None if ok else server.wait(60)
