@@ -4,6 +4,8 @@ package e2e_test
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -187,6 +189,7 @@ func (a *agent) cheat(args map[string]any) {
 func TestCampaignWithHandshake(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sim.Config{})
+	w.keepTraces()
 	a, _ := w.stdioAgent(server.Era2025)
 	a.open(w, w.terms())
 	best := a.search(straight)
@@ -203,6 +206,26 @@ func TestCampaignWithHandshake(t *testing.T) {
 	require.NotEmpty(t, a.call("apply_patch_branch", map[string]any{"proposal": "patch-1"}).text("commit"))
 	a.finish(straight, w)
 	a.checkLedger(w)
+	a.tracesStayed(w)
+}
+
+// tracesStayed checks that traces were analysed where they lie, and that their tables are said not to be recomputed.
+func (a *agent) tracesStayed(w *world) {
+	a.t.Helper()
+	fetched, err := filepath.Glob(filepath.Join(a.runDir, "profiles", "*", "*", "*"))
+	require.NoError(a.t, err)
+	require.Empty(a.t, fetched)
+	for _, c := range a.call("get_campaign", map[string]any{"section": "traces"}).list("items") {
+		require.Equal(a.t, true, c["on_host"], "%s", c)
+	}
+	out, _ := w.cli("verify", a.runDir, "--approvers", w.config("allowed_signers"))
+	require.Contains(a.t, out, "kept on its host, sha256 ")
+	for _, t := range readLedger(a.t, a.runDir)["trace.captured"] {
+		tables, err := os.ReadFile(filepath.Join(a.runDir, "analysis", t.text("id")+".json"))
+		if err == nil { // those that nobody asked for have none
+			require.NotContains(a.t, string(tables), w.layout.Home)
+		}
+	}
 }
 
 func TestCampaignWhoseServerIsKilledInEveryPhase(t *testing.T) {

@@ -118,6 +118,14 @@ func (w *world) writeHosts(more string) {
 		w.layout.Engines["sglang"].Venv, w.checkout, w.layout.Engines["vllm"].Venv, more))
 }
 
+// keepTraces makes the host keep every trace, however small.
+func (w *world) keepTraces() {
+	w.t.Helper()
+	raw, err := os.ReadFile(w.config("hosts.yaml"))
+	require.NoError(w.t, err)
+	w.write("hosts.yaml", strings.Replace(string(raw), "    device: cuda\n", "    device: cuda\n    trace_mib: 0\n", 1))
+}
+
 func (w *world) model() string { return filepath.Base(w.layout.ModelPath) }
 
 // terms are a small contract: one scenario, one comparison framework, the fewest blocks that can decide. The verdict is

@@ -26,6 +26,19 @@ type HostEntry struct {
 	Env      map[string]string      `json:"env"`             // variables for every engine of the host
 	Secrets  []string               `json:"secrets"`         // names of variables, never values
 	Engines  map[string]EngineEntry `json:"engines"`
+	// TraceMiB is the size up to which a profile is fetched; nil: DefaultTraceMiB. Larger ones are analysed on the host.
+	TraceMiB *int `json:"trace_mib,omitempty"`
+}
+
+// DefaultTraceMiB is how large profiles are fetched from a host that says nothing.
+const DefaultTraceMiB = 64
+
+// MaxTrace is the size in bytes up to which a profile is fetched from the host.
+func (e HostEntry) MaxTrace() int64 {
+	if e.TraceMiB != nil {
+		return int64(*e.TraceMiB) << 20
+	}
+	return DefaultTraceMiB << 20
 }
 
 // Transport is "local" or "ssh".

@@ -27,6 +27,7 @@ func (w *walker) host(dst map[string]HostEntry) func(name string, key, value ast
 			"models":    w.table("models", e.Models, checkText, checkPath),
 			"env":       w.table("env", e.Env, checkPublicVariable, checkText),
 			"secrets":   w.texts("secrets", &e.Secrets, checkVariable),
+			"trace_mib": w.number("trace_mib", &e.TraceMiB, maxTraceMiB),
 			"engines":   w.each("engines", checkName, w.engine(e.Engines)),
 		})
 		if len(w.defects) == before {

@@ -56,6 +56,17 @@ func TestInventoryWithoutHosts(t *testing.T) {
 	require.Equal(t, fault.InvalidInput, fault.CodeOf(err))
 }
 
+func TestTraceMiB(t *testing.T) {
+	t.Parallel()
+	inv, err := hosts.ParseInventory([]byte("hosts: {a: {local: true}, b: {local: true, trace_mib: 0}, c: {local: true, trace_mib: 2}}"), "hosts.yaml")
+	require.NoError(t, err)
+	for name, want := range map[string]int64{"a": 64 << 20, "b": 0, "c": 2 << 20} {
+		e, err := inv.Host(name)
+		require.NoError(t, err)
+		require.Equal(t, want, e.MaxTrace())
+	}
+}
+
 func TestInventoryMergeKeys(t *testing.T) {
 	t.Parallel()
 	const text = "hosts:\n  a: &base\n    ssh: x\n    device: cpu\n  b:\n    <<: *base\n    ssh: y\n"
@@ -150,6 +161,8 @@ var badInventories = []struct {
 	{name: "cores is a number", text: "hosts:\n  a:\n    ssh: x\n    device: cpu\n    cores: 2\n", place: "5:12", message: "cores must be a list, not a number"},
 	{name: "core is text", text: "hosts:\n  a:\n    ssh: x\n    device: cpu\n    cores: [0-3]\n", place: "5:13", message: "cores must be a list of numbers, not a text"},
 	{name: "core twice", text: "hosts:\n  a:\n    ssh: x\n    device: cpu\n    cores: [1, 1]\n", place: "5:16", message: "cores 1 is listed twice"},
+	{name: "trace_mib is text", text: "hosts:\n  a:\n    ssh: x\n    trace_mib: much\n", place: "4:16", message: "trace_mib must be a number, not a text"},
+	{name: "trace_mib below", text: "hosts:\n  a:\n    ssh: x\n    trace_mib: -1\n", place: "4:16", message: `trace_mib "-1" is not a number from 0 to 1048576`},
 	{name: "core beyond", text: "hosts:\n  a:\n    ssh: x\n    device: cpu\n    cores: [1024]\n", place: "5:13", message: `cores "1024" is not a number from 0 to 1023`},
 	{name: "neither ssh nor local", text: "hosts:\n  a:\n    device: cpu\n", place: "2:3", message: `host "a" says neither`},
 	{name: "both ssh and local", text: "hosts:\n  a:\n    ssh: x\n    local: true\n", place: "2:3", message: `host "a" has both`},

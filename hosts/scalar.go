@@ -64,6 +64,34 @@ func (w *walker) texts(what string, dst *[]string, check func(string) string) re
 	}
 }
 
+// maxTraceMiB bounds trace_mib: a tebibyte.
+const maxTraceMiB = 1 << 20
+
+// number reads a number from 0 to last into dst.
+func (w *walker) number(what string, dst **int, last int) reads {
+	return func(_, value ast.Node) {
+		v, ok := w.resolve(value).(*ast.IntegerNode)
+		if !ok {
+			w.wrongType(value, what, "a number")
+			return
+		}
+		if i, ok := w.upTo(value, what, v, last); ok {
+			*dst = &i
+		}
+	}
+}
+
+// upTo reads a number from 0 to last.
+func (w *walker) upTo(at ast.Node, what string, v *ast.IntegerNode, last int) (int, bool) {
+	text := v.GetToken().Value
+	i, err := strconv.Atoi(text)
+	if err != nil || i < 0 || i > last {
+		w.fail(at, "%s %q is not a number from 0 to %d", what, text, last).got(text)
+		return 0, false
+	}
+	return i, true
+}
+
 // indices reads a list of different numbers from 0 to last into dst.
 func (w *walker) indices(what string, dst *[]int, last int) reads {
 	return func(_, value ast.Node) {
@@ -74,9 +102,8 @@ func (w *walker) indices(what string, dst *[]int, last int) reads {
 				w.wrongType(item, what, "a list of numbers")
 				return
 			}
-			i, err := strconv.Atoi(v.GetToken().Value)
-			if err != nil || i < 0 || i > last {
-				w.fail(item, "%s %q is not a number from 0 to %d", what, v.GetToken().Value, last).got(v.GetToken().Value)
+			i, ok := w.upTo(item, what, v, last)
+			if !ok {
 				return
 			}
 			if seen[i] {

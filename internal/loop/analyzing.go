@@ -13,6 +13,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/jobs"
 	"github.com/sotaloop/sotaloop/internal/trace"
+	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
 // Tables an analysis can be asked for.
@@ -121,15 +122,22 @@ func (c *campaign) analyze(ctx context.Context, id string, p *jobs.Progress) err
 	if a, ok := st.Analyses[id]; ok && a.Mapping == mapping.ID {
 		return nil
 	}
-	for _, x := range []TraceCaptured{t, mapping} {
-		if x.ID == "" {
-			continue
+	read := func(done, total int64) { p.Set(float64(done)/float64(max(total, 1)), "") }
+	var a *trace.Analysis
+	if t.File.OnHost || mapping.File.OnHost {
+		p.Set(0, fmt.Sprintf("analysing %s (%d MiB) on its host", id, t.File.Size>>20))
+		a, err = c.analyzeOnHost(ctx, st, t, mapping, read)
+	} else {
+		for _, x := range []TraceCaptured{t, mapping} {
+			if x.ID == "" {
+				continue
+			}
+			if err := c.ledger.Verify(x.File.Artifact); err != nil {
+				return err
+			}
 		}
-		if err := c.ledger.Verify(x.File); err != nil {
-			return err
-		}
+		a, err = tablesOf(ctx, st, t, mapping, c.ledger.Path, read)
 	}
-	a, err := tablesOf(ctx, st, t, mapping, c.ledger.Path, func(done, total int64) { p.Set(float64(done)/float64(max(total, 1)), "") })
 	if err != nil {
 		return err
 	}
@@ -156,17 +164,42 @@ func tablesOf(ctx context.Context, st *State, t, mapping TraceCaptured, locate f
 		maps = append(maps, locate(mapping.File.Name))
 	}
 	a, err := trace.Analyze(ctx, []string{path}, trace.Options{
-		Labels: map[string]string{path: t.Stage}, Mapping: maps, Server: trace.Server{Model: st.Contract.Model.ID, TP: tensorParallel(st, t.Candidate)}, Progress: progress,
+		Labels: map[string]string{path: t.Stage}, Mapping: maps, Server: serverOf(st, t), Progress: progress,
 	})
 	if err != nil {
 		return nil, err
 	}
-	for i := range a.Files {
-		a.Files[i].Path = t.File.Name
+	a.Rename(path, t.File.Name)
+	for _, m := range maps {
+		a.Rename(m, mapping.File.Name)
 	}
-	for i := range a.Stages {
-		a.Stages[i].Path = t.File.Name
+	return a, nil
+}
+
+// serverOf is what decides a fuse pattern's gates.
+func serverOf(st *State, t TraceCaptured) trace.Server {
+	return trace.Server{Model: st.Contract.Model.ID, TP: tensorParallel(st, t.Candidate)}
+}
+
+// analyzeOnHost makes the tables where the trace lies.
+func (c *campaign) analyzeOnHost(ctx context.Context, st *State, t, mapping TraceCaptured, progress func(done, total int64)) (*trace.Analysis, error) {
+	h, _, err := c.loop.host(st.Contract.Host.Name)
+	if err != nil {
+		return nil, err
 	}
+	client, _, err := h.worker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := worker.AnalysisRequest{Trace: worker.TraceOnHost{RunID: t.Run, Name: t.HostFile}, SHA256: t.File.SHA256, Stage: t.Stage, Server: serverOf(st, t)}
+	if mapping.ID != "" {
+		r.Mapping = &worker.TraceOnHost{RunID: mapping.Run, Name: mapping.HostFile}
+	}
+	a, err := client.Analyze(ctx, r, progress)
+	if err != nil {
+		return nil, err
+	}
+	a.Rename(t.HostFile, t.File.Name)
 	return a, nil
 }
 

@@ -163,22 +163,32 @@ type VerdictTaken struct {
 
 // TraceCaptured is one profiler trace.
 type TraceCaptured struct {
-	ID        string          `json:"id"`
-	Candidate string          `json:"candidate"`
-	Entry     string          `json:"entry"`
-	Scenario  string          `json:"scenario"`
-	Stage     string          `json:"stage"`
-	Rank      int             `json:"rank"`
-	Launch    string          `json:"launch"`
-	Mapping   bool            `json:"mapping"`
-	Commit    string          `json:"commit"` // source commit of the traced process, where the entry has a checkout
-	Tree      string          `json:"tree,omitempty"`
-	Patch     string          `json:"patch,omitempty"`
-	Simulated bool            `json:"simulated"`
-	InputLen  int             `json:"input_len"`
-	OutputLen int             `json:"output_len"`
-	Batch     int             `json:"batch"`
-	File      ledger.Artifact `json:"file"`
+	ID        string    `json:"id"`
+	Candidate string    `json:"candidate"`
+	Entry     string    `json:"entry"`
+	Scenario  string    `json:"scenario"`
+	Stage     string    `json:"stage"`
+	Rank      int       `json:"rank"`
+	Launch    string    `json:"launch"`
+	Mapping   bool      `json:"mapping"`
+	Commit    string    `json:"commit"` // source commit of the traced process, where the entry has a checkout
+	Tree      string    `json:"tree,omitempty"`
+	Patch     string    `json:"patch,omitempty"`
+	Simulated bool      `json:"simulated"`
+	InputLen  int       `json:"input_len"`
+	OutputLen int       `json:"output_len"`
+	Batch     int       `json:"batch"`
+	File      TraceFile `json:"file"`
+	Run       string    `json:"run,omitempty"`       // run on the host that captured it
+	HostFile  string    `json:"host_file,omitempty"` // its name in the run's folder there
+}
+
+// TraceFile is a trace's file: an artifact, or where it is too large to travel, what it would be.
+type TraceFile struct {
+	ledger.Artifact
+	// OnHost says that the file stayed in the run folder of its host; its tables are made there and cannot be
+	// recomputed from the run directory.
+	OnHost bool `json:"on_host,omitempty"`
 }
 
 // TraceAnalyzed is the tables of one trace.

@@ -12,6 +12,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/jobs"
+	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/rules"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
@@ -206,7 +207,7 @@ func eager(cand CandidateAdded, st *State) (map[string]any, error) {
 	return flags, nil
 }
 
-// keepTraces fetches a capture's trace files and records each.
+// keepTraces fetches a capture's trace files, but for large ones, and records each.
 func (c *campaign) keepTraces(ctx context.Context, client *worker.Client, in *intake, l *launchSoFar, e worker.Event) error {
 	st, err := c.state()
 	if err != nil {
@@ -218,6 +219,10 @@ func (c *campaign) keepTraces(ctx context.Context, client *worker.Client, in *in
 			return err
 		}
 	}
+	_, host, err := c.loop.host(st.Contract.Host.Name)
+	if err != nil {
+		return err
+	}
 	for i, f := range e.Files {
 		if f.Role != "trace" {
 			continue
@@ -226,15 +231,18 @@ func (c *campaign) keepTraces(ctx context.Context, client *worker.Client, in *in
 		if st.traceOf(name) {
 			continue
 		}
-		art, err := c.fetch(ctx, client, in.plan.RunID, f, name)
-		if err != nil {
-			return err
+		file := TraceFile{Artifact: ledger.Artifact{Name: name, SHA256: f.SHA256, Size: f.Size}, OnHost: f.Size > host.MaxTrace()}
+		if !file.OnHost {
+			if file.Artifact, err = c.fetch(ctx, client, in.plan.RunID, f, name); err != nil {
+				return err
+			}
 		}
 		if st, err = c.state(); err != nil {
 			return err
 		}
 		t := traceRecord(st, in, l, e, commit)
-		t.ID, t.File, t.Rank = fmt.Sprintf("trace-%d", len(st.Traces)+1), art, i
+		t.ID, t.File, t.Rank = fmt.Sprintf("trace-%d", len(st.Traces)+1), file, i
+		t.Run, t.HostFile = in.plan.RunID, f.Name
 		if err := c.once(ctx, kindTrace, t.ID, t); err != nil {
 			return err
 		}

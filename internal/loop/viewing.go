@@ -203,7 +203,7 @@ func (c *campaign) items(st *State, section string) []map[string]any {
 	case "traces":
 		for _, t := range st.Traces {
 			_, analysed := st.Analyses[t.ID]
-			out = append(out, map[string]any{"trace": t.ID, "candidate": t.Candidate, "stage": t.Stage, "mapping": t.Mapping, "patch": t.Patch, "digest": t.File.SHA256[:16], "analysed": analysed})
+			out = append(out, map[string]any{"trace": t.ID, "candidate": t.Candidate, "stage": t.Stage, "mapping": t.Mapping, "patch": t.Patch, "digest": t.File.SHA256[:16], "on_host": t.File.OnHost, "analysed": analysed})
 		}
 	case "refusals":
 		for _, r := range st.Refusals {

@@ -30,6 +30,9 @@ func (w *writer) gap() {
 			of += " with " + t.Patch
 		}
 		w.line("**%s** (%s, %s, %d → %d tokens, batch %d; `%s`)\n", t.ID, of, t.Stage, t.InputLen, t.OutputLen, t.Batch, t.File.Name)
+		if t.File.OnHost {
+			w.line("> Kept on its host (%.0f MiB, sha256 `%s`): its tables were made there and are not recomputed by `verify`.\n", float64(t.File.Size)/(1<<20), t.File.SHA256)
+		}
 		if !said && slices.ContainsFunc(a.Stages, func(s trace.Stage) bool { return s.Source == trace.SourceCPU }) {
 			said = true
 			for _, note := range a.Notes {

@@ -124,7 +124,7 @@ func finished(t *testing.T) *campaign {
 	require.NoError(t, err)
 	w.add("verdict.taken", look)
 	w.add("rule.refused", loop.RuleRefused{Tool: "run_benchmark", Rule: "fair.every-side", What: "a block holds one candidate of \"vllm\", 0 were named"})
-	w.add("trace.captured", loop.TraceCaptured{ID: "trace-1", Candidate: "sglang-00", Entry: "sglang", Scenario: "chat", Stage: "decode", InputLen: 1, OutputLen: 4, Batch: 2, Simulated: true, File: ledger.Artifact{Name: "profiles/x.json.gz"}})
+	w.add("trace.captured", loop.TraceCaptured{ID: "trace-1", Candidate: "sglang-00", Entry: "sglang", Scenario: "chat", Stage: "decode", InputLen: 1, OutputLen: 4, Batch: 2, Simulated: true, File: loop.TraceFile{Artifact: ledger.Artifact{Name: "profiles/x.json.gz"}}})
 	w.add("trace.analyzed", loop.TraceAnalyzed{Trace: "trace-1"})
 	w.tables["trace-1"] = &trace.Analysis{Stages: []trace.Stage{{Stage: "decode", Kernels: []trace.Kernel{
 		{ID: "kernel:decode:1@0123456789abcdef", Name: "void flash::run<flash::Traits<128>, true>(Params)", Category: "attention", TotalUS: 1234.5, Share: 0.25, Launches: 7,

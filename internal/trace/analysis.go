@@ -1,5 +1,10 @@
 package trace
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Analysis is everything found in a set of traces.
 type Analysis struct {
 	// Stages has one entry per file and stage, ordered by stage, then rank, then file.
@@ -31,4 +36,23 @@ type File struct {
 	OffsetBytes int64 `json:"offset_bytes"`
 	// Error says why reading stopped, else empty.
 	Error string `json:"error"`
+}
+
+// Rename puts another name in the place of a file's path, in notes and errors too: tables that are kept name no folder
+// of the machine that made them.
+func (a *Analysis) Rename(path, to string) {
+	plain := strings.NewReplacer(strconv.Quote(path), strconv.Quote(to), path, to)
+	for i := range a.Notes {
+		a.Notes[i] = plain.Replace(a.Notes[i])
+	}
+	for i := range a.Files {
+		if f := &a.Files[i]; f.Path == path {
+			f.Path, f.Error = to, plain.Replace(f.Error)
+		}
+	}
+	for i := range a.Stages {
+		if a.Stages[i].Path == path {
+			a.Stages[i].Path = to
+		}
+	}
 }

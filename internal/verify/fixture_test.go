@@ -354,7 +354,7 @@ func (b *builder) profile() {
 	l := b.launch("sglang-00.profile.chat", "sglang", "profile", 0)
 	b.run("profile", "profile/sglang-00/chat//false", l)
 	art := b.put("profiles/sglang-00.profile.chat/decode/TP-0.trace.json.gz", raw)
-	b.add("trace.captured", loop.TraceCaptured{ID: "trace-1", Candidate: "sglang-00", Entry: "sglang", Scenario: "chat", Stage: "decode", Launch: l.ID, Commit: baseCommit, Simulated: true, File: art})
+	b.add("trace.captured", loop.TraceCaptured{ID: "trace-1", Candidate: "sglang-00", Entry: "sglang", Scenario: "chat", Stage: "decode", Launch: l.ID, Commit: baseCommit, Simulated: true, File: loop.TraceFile{Artifact: art}})
 	rec := loop.TraceAnalyzed{Trace: "trace-1"}
 	a, err := b.state().Tables(b.t.Context(), rec, func(name string) string { return filepath.Join(b.dir, filepath.FromSlash(name)) })
 	require.NoError(b.t, err)

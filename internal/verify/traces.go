@@ -10,13 +10,13 @@ import (
 
 // mostTraceBytes bounds the trace files that are analysed again, smallest first: large ones take longer than a person
 // waits.
-const mostTraceBytes = 64 << 20
+const mostTraceBytes = 512 << 20
 
 // traces computes the tables of every trace again, up to a size, and renders their text from them.
 func (v *verifier) traces() (string, error) {
 	list := slices.Clone(v.state.Traces)
 	slices.SortStableFunc(list, func(a, b loop.TraceCaptured) int { return int(a.File.Size - b.File.Size) })
-	done, skipped, size := 0, 0, int64(0)
+	done, skipped, kept, size := 0, 0, 0, int64(0)
 	for _, t := range list {
 		rec, ok := v.state.Analyses[t.ID]
 		if !ok {
@@ -25,6 +25,11 @@ func (v *verifier) traces() (string, error) {
 		stored, err := v.read(rec.Tables)
 		if err != nil {
 			return "", err
+		}
+		if mapping, _ := v.state.Trace(rec.Mapping); t.File.OnHost || mapping.File.OnHost {
+			v.res.note("the tables of %s are not recomputed: it is kept on its host, sha256 %s", t.ID, t.File.SHA256)
+			kept++
+			continue
 		}
 		if size += t.File.Size; size > mostTraceBytes {
 			skipped++
@@ -48,6 +53,9 @@ func (v *verifier) traces() (string, error) {
 	}
 	if skipped > 0 {
 		v.res.note("the tables of %d traces are not recomputed: their files are large; run `sotaloop trace analyze` on them", skipped)
+	}
+	if kept > 0 {
+		return fmt.Sprintf("tables of %d traces, %d kept on their host", done, kept), nil
 	}
 	return fmt.Sprintf("tables of %d traces", done), nil
 }

@@ -21,10 +21,11 @@ const (
 	VerbProbe     = "probe"     // facts about the host
 	VerbQuery     = "query"     // run an engine's help or version command
 	VerbInstalled = "installed" // digests of an installed package's files
+	VerbAnalyze   = "analyze"   // tables of a trace that lies in a run folder
 )
 
 // Verbs lists the verbs of `sotaloop worker`.
-var Verbs = []string{VerbRun, VerbPrepare, VerbStatus, VerbFile, VerbCancel, VerbReap, VerbProbe, VerbQuery, VerbInstalled}
+var Verbs = []string{VerbRun, VerbPrepare, VerbStatus, VerbFile, VerbCancel, VerbReap, VerbProbe, VerbQuery, VerbInstalled, VerbAnalyze}
 
 // envelope is every answer: exactly one of Answer and Fault.
 type envelope struct {

@@ -35,6 +35,8 @@ func dispatch(ctx context.Context, o HostOptions, verb string) (any, error) {
 		return query(ctx, o)
 	case VerbInstalled:
 		return installed(ctx, o)
+	case VerbAnalyze:
+		return analyze(ctx, o)
 	default:
 		return nil, fault.New(fault.InvalidInput, "unknown verb %q", verb).At("verb", verb, Verbs...)
 	}
