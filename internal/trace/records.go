@@ -54,10 +54,11 @@ type flow struct {
 	start bool
 }
 
-// graphNode tells which node of which CUDA graph a GPU event replayed.
+// graphNode tells which node of which CUDA graph a GPU event replayed. Nodes are compared by order, so
+// that their ids, which use all 64 bits, stay as they are.
 type graphNode struct {
-	event       uint32
-	graph, node uint32
+	event, graph uint32
+	node         int64
 }
 
 // interval is a stretch of time in nanoseconds.

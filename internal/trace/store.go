@@ -80,7 +80,7 @@ func (s *store) addGPU(e *event) {
 	}
 	name, _ := s.names.id(e.name, e.escaped)
 	if e.args.hasNode {
-		s.nodes = append(s.nodes, graphNode{uint32(s.gpu.len()), fold(e.args.graph), fold(e.args.node)})
+		s.nodes = append(s.nodes, graphNode{uint32(s.gpu.len()), fold(e.args.graph), e.args.node})
 	}
 	s.idless = s.idless || e.args.correlation == 0 && e.args.external == 0
 	s.gpu.add(gpuEvent{
