@@ -101,41 +101,54 @@ func (a *assigned) open(s *store, notes []note, label string) {
 }
 
 // own gives every window the step it counts for. A draft step belongs to the step of its stage that
-// began last on its thread.
+// began last on its thread; where the trace begins with draft steps, to the first one after them.
 func (a *assigned) own() {
 	type at struct {
 		place uint16
 		stage uint8
 	}
-	last := map[at]int32{}
+	last, early := map[at]int32{}, map[at][]int32{}
 	a.owner = make([]int32, len(a.windows))
 	for i, w := range a.windows {
 		k := at{w.place, w.stage}
-		a.owner[i] = int32(i)
-		if main, ok := last[k]; ok && w.draft {
+		main, ok := last[k]
+		switch {
+		case w.draft && ok:
 			a.owner[i] = main
-		} else if !w.draft {
+			continue
+		case w.draft:
+			early[k] = append(early[k], int32(i))
+		case !ok:
+			for _, n := range early[k] {
+				a.owner[n] = int32(i)
+			}
+			last[k] = int32(i)
+		default:
 			last[k] = int32(i)
 		}
+		a.owner[i] = int32(i)
 	}
 }
 
 // byLaunch places events by the moment of their launch: the step around it on the same thread, else the
-// step before it there, else the step around it on another thread.
+// step before it there in the same profiling window, else the step around it on another thread.
 func (a *assigned) byLaunch(j *joined) {
 	list := a.nested()
 	steps := make([]int32, len(j.probes))
 	post := make([]bool, len(j.probes))
+	var astray []uint32
 	sweep(list, j.probes, j.order, func(p uint32, h hit) {
 		switch {
 		case h.best >= 0:
 			steps[p] = int32(h.best)
-		case h.before >= 0:
+		case h.before >= 0 && !j.crossesWindow(list[h.before].end, j.probes[p].ts):
 			steps[p], post[p] = int32(h.before), true
 		default:
-			steps[p] = a.elsewhere(j.probes[p].ts)
+			steps[p] = -1
+			astray = append(astray, p)
 		}
 	})
+	elsewhere(list, j.probes, astray, steps)
 	for i, p := range j.probeOf {
 		if p >= 0 {
 			a.stepOf[i], a.post[i] = steps[p], post[p]
@@ -152,26 +165,27 @@ func (a *assigned) nested() []nested {
 	return list
 }
 
-// elsewhere finds the step around a moment on any thread; of several, the one that began last.
-func (a *assigned) elsewhere(ts int64) int32 {
-	best := int32(-1)
-	for from := 0; from < len(a.windows); {
+// elsewhere finds, for probes that have no step on their own thread, the step around them on any; of
+// several, the one that began last.
+func elsewhere(list []nested, probes []probe, astray []uint32, steps []int32) {
+	slices.SortFunc(astray, func(x, y uint32) int { return cmp.Compare(probes[x].ts, probes[y].ts) })
+	moved, order := make([]probe, len(astray)), make([]uint32, len(astray))
+	for from := 0; from < len(list) && len(astray) > 0; {
 		to := from
-		for to < len(a.windows) && a.windows[to].place == a.windows[from].place {
+		for to < len(list) && list[to].thread == list[from].thread {
 			to++
 		}
-		n, _ := slices.BinarySearchFunc(a.windows[from:to], ts, func(w stepWindow, at int64) int {
-			if w.ts <= at {
-				return -1
-			}
-			return 1
-		})
-		if at := from + n - 1; n > 0 && a.windows[at].end >= ts && (best < 0 || a.windows[at].ts > a.windows[best].ts) {
-			best = int32(at)
+		for i, p := range astray {
+			moved[i], order[i] = probe{ts: probes[p].ts, thread: list[from].thread}, uint32(i)
 		}
+		sweep(list[from:to], moved, order, func(i uint32, h hit) {
+			best := &steps[astray[i]]
+			if at := from + h.best; h.best >= 0 && (*best < 0 || list[at].ts > list[*best].ts) {
+				*best = int32(at)
+			}
+		})
 		from = to
 	}
-	return best
 }
 
 // byGPUTime places events by their own time, for traces without a CPU side.
@@ -193,7 +207,7 @@ func (a *assigned) byGPUTime(j *joined) {
 		switch i := events[p]; {
 		case h.best >= 0:
 			a.stepOf[i] = int32(h.best)
-		case h.before >= 0:
+		case h.before >= 0 && !j.crossesWindow(a.windows[h.before].end, probes[p].ts):
 			a.stepOf[i], a.post[i] = int32(h.before), true
 		}
 	})

@@ -75,7 +75,8 @@ func (b *builder) addGap(s *idleSums, i uint32, from, to int64, waits map[uint16
 	s.add(idleHost, to-from-waited, from)
 }
 
-// syncCalls lists, per thread, when it waited for the GPU.
+// syncCalls lists, per thread, when it waited for the GPU, each moment once: the runtime's call holds the
+// driver's.
 func (b *builder) syncCalls() map[uint16][]interval {
 	waits := map[uint16][]interval{}
 	for i := range b.launches.len() {
@@ -83,13 +84,27 @@ func (b *builder) syncCalls() map[uint16][]interval {
 			waits[l.thread] = append(waits[l.thread], interval{l.ts, l.ts + l.dur.ns()})
 		}
 	}
-	for _, list := range waits {
+	for thread, list := range waits {
 		slices.SortFunc(list, func(x, y interval) int { return cmp.Compare(x.ts, y.ts) })
+		waits[thread] = merged(list)
 	}
 	return waits
 }
 
-// overlapOf sums the parts of sorted intervals that lie in [from, to), counting no moment twice.
+// merged joins sorted intervals that overlap; the result is sorted by end, too.
+func merged(list []interval) []interval {
+	out := list[:0]
+	for _, w := range list {
+		if n := len(out); n > 0 && w.ts <= out[n-1].end {
+			out[n-1].end = max(out[n-1].end, w.end)
+			continue
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// overlapOf sums the parts of merged intervals that lie in [from, to).
 func overlapOf(list []interval, from, to int64) int64 {
 	var sum int64
 	n, _ := slices.BinarySearchFunc(list, from, func(w interval, at int64) int { return cmp.Compare(w.end, at) })
@@ -97,26 +112,18 @@ func overlapOf(list []interval, from, to int64) int64 {
 		if w.ts >= to {
 			break
 		}
-		begin, end := max(w.ts, from), min(w.end, to)
-		if end > begin {
-			sum += end - begin
-			from = end
-		}
+		sum += min(w.end, to) - max(w.ts, from)
 	}
 	return sum
 }
 
 // crossesWindow tells that a new profiling window began between two moments.
-func (b *builder) crossesWindow(from, to int64) bool {
-	if len(b.recorded) < 2 {
+func (j *joined) crossesWindow(from, to int64) bool {
+	if len(j.recorded) < 2 {
 		return false
 	}
-	for _, w := range b.recorded {
-		if w.ts > from && w.ts <= to {
-			return true
-		}
-	}
-	return false
+	n, _ := slices.BinarySearchFunc(j.recorded, from+1, func(w interval, at int64) int { return cmp.Compare(w.ts, at) })
+	return n < len(j.recorded) && j.recorded[n].ts <= to
 }
 
 // idleTable renders the sums of a stage.

@@ -1,5 +1,10 @@
 package trace
 
+import (
+	"cmp"
+	"slices"
+)
+
 // joined says for each GPU event of a trace where it came from.
 type joined struct {
 	*store
@@ -20,6 +25,7 @@ func join(s *store) *joined {
 		store: s, launchOf: make([]int32, n), opOf: make([]uint32, n), typesOf: make([]uint16, n),
 		siteOf: make([]uint32, n), probeOf: make([]int32, n),
 	}
+	slices.SortFunc(s.recorded, func(x, y interval) int { return cmp.Compare(x.ts, y.ts) })
 	j.joinLaunches()
 	j.joinReplays()
 	j.joinOps()

@@ -22,7 +22,7 @@ type store struct {
 	ranges   paged[frame] // annotations that name no step, while no GPU work was seen
 	forwards []note       // TensorRT-LLM's _forward_step frames
 	nodes    []graphNode
-	recorded []interval // profiling windows
+	recorded []interval // profiling windows; join sorts them
 
 	first   int64 // start of the earliest event kept
 	bad     int64 // events with impossible times
