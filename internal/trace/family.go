@@ -81,8 +81,9 @@ type stepTime struct {
 	ns           int64
 }
 
-// spread fills in the families' mean per step and its standard deviation. Steps in which a family did
-// not run count as zero.
+// spread fills in the families' time per step and the standard deviation between steps. Steps in which a
+// family did not run count as zero. Time of the stage outside of steps (of a file with a label) is in the
+// former only, as it is in the stage's.
 func spread(list []Family, cells []stepTime, steps int) {
 	if steps == 0 {
 		return
@@ -90,22 +91,35 @@ func spread(list []Family, cells []stepTime, steps int) {
 	slices.SortFunc(cells, func(x, y stepTime) int {
 		return cmp.Or(cmp.Compare(x.family, y.family), cmp.Compare(x.step, y.step))
 	})
-	squares := make([]float64, len(list))
 	for i := 0; i < len(cells); {
-		var sum int64
-		n := i
-		for ; n < len(cells) && cells[n].family == cells[i].family && cells[n].step == cells[i].step; n++ {
-			sum += cells[n].ns
+		family := cells[i].family
+		var ran []int64 // the family's time in each step it ran in
+		for step := int32(-1); i < len(cells) && cells[i].family == family; i++ {
+			if len(ran) == 0 || cells[i].step != step {
+				ran, step = append(ran, 0), cells[i].step
+			}
+			ran[len(ran)-1] += cells[i].ns
 		}
-		squares[cells[i].family] += micros(sum) * micros(sum)
-		i = n
+		list[family].SDStepUS = deviation(ran, steps)
 	}
-	n := float64(steps)
 	for f := range list {
-		mean := list[f].TotalUS / n
-		list[f].PerStepUS = mean
-		if steps > 1 {
-			list[f].SDStepUS = math.Sqrt(max(squares[f]-n*mean*mean, 0) / (n - 1))
-		}
+		list[f].PerStepUS = list[f].TotalUS / float64(steps)
 	}
+}
+
+// deviation is the sample standard deviation over n steps, in microseconds; those not listed took no time.
+func deviation(ran []int64, n int) float64 {
+	if n < 2 {
+		return 0
+	}
+	var sum int64
+	for _, ns := range ran {
+		sum += ns
+	}
+	mean := micros(sum) / float64(n)
+	squares := float64(max(n-len(ran), 0)) * mean * mean
+	for _, ns := range ran {
+		squares += (micros(ns) - mean) * (micros(ns) - mean)
+	}
+	return math.Sqrt(squares / float64(n-1))
 }
