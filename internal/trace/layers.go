@@ -182,7 +182,7 @@ func (b *builder) measureLayers(out *Layers, stage uint8, seq []uint32, passes [
 // measureLayer times the kernels of one layer.
 func (b *builder) measureLayer(events []uint32) measured {
 	first := b.gpu.at(int(events[0]))
-	m := measured{from: first.ts}
+	m := measured{from: first.ts, to: first.ts}
 	for _, i := range events {
 		e := b.gpu.at(int(i))
 		m.sum += e.dur
