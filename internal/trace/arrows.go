@@ -30,7 +30,7 @@ func newArrows(s *store) *arrows {
 			return f.id
 		}
 		return 0
-	})
+	}, func(i int) int64 { return s.flows.at(i).ts })
 	for i := range s.flows.len() {
 		if f := s.flows.at(i); !f.start {
 			a.byEnd[point{f.ts, f.place}] = f.id
@@ -53,7 +53,7 @@ func (a *arrows) launchOf(e *gpuEvent) int32 {
 	if !ok {
 		return -1
 	}
-	at := nearest(a.byID.all(id), e.ts, func(i int) int64 { return a.s.flows.at(i).ts })
+	at := a.byID.nearest(id, e.ts)
 	if at < 0 {
 		return -1
 	}

@@ -37,14 +37,13 @@ func join(s *store) *joined {
 
 // joinLaunches finds each event's launch by correlation, else by an arrow.
 func (j *joined) joinLaunches() {
-	byID := newIndex(j.launches.len(), func(i int) uint32 { return j.launches.at(i).corr })
-	begin := func(i int) int64 { return j.launches.at(i).ts }
+	byID := newIndex(j.launches.len(), func(i int) uint32 { return j.launches.at(i).corr }, func(i int) int64 { return j.launches.at(i).ts })
 	arrows := newArrows(j.store)
 	for i := range j.launchOf {
 		e := j.gpu.at(i)
 		j.launchOf[i] = -1
 		if e.corr != 0 {
-			j.launchOf[i] = int32(nearest(byID.all(e.corr), e.ts, begin))
+			j.launchOf[i] = int32(byID.nearest(e.corr, e.ts))
 		} else if arrows != nil {
 			j.launchOf[i] = arrows.launchOf(e)
 		}
@@ -53,8 +52,7 @@ func (j *joined) joinLaunches() {
 
 // joinOps finds each event's operator by external id and sets where to look for frames and steps.
 func (j *joined) joinOps() {
-	byID := newIndex(j.ops.len(), func(i int) uint32 { return j.ops.at(i).external })
-	begin := func(i int) int64 { return j.ops.at(i).ts }
+	byID := newIndex(j.ops.len(), func(i int) uint32 { return j.ops.at(i).external }, func(i int) int64 { return j.ops.at(i).ts })
 	probed := map[int32]int32{}
 	for i := range j.launchOf {
 		e, at := j.gpu.at(i), j.launchOf[i]
@@ -80,7 +78,7 @@ func (j *joined) joinOps() {
 		if id == 0 {
 			continue
 		}
-		if o := nearest(byID.all(id), ts, begin); o >= 0 {
+		if o := byID.nearest(id, ts); o >= 0 {
 			found := j.ops.at(o)
 			j.opOf[i], j.typesOf[i] = found.name, found.types
 			if at < 0 { // no launch in the trace: look just inside the operator
