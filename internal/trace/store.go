@@ -79,7 +79,7 @@ func (s *store) addGPU(e *event) {
 		return
 	}
 	name, _ := s.names.id(e.name, e.escaped)
-	if e.args.hasNode {
+	if e.args.hasNode && e.args.graph|e.args.node != 0 { // both are 0 of work that no graph started
 		s.nodes = append(s.nodes, graphNode{uint32(s.gpu.len()), fold(e.args.graph), e.args.node})
 	}
 	s.idless = s.idless || e.args.correlation == 0 && e.args.external == 0
