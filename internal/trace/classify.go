@@ -78,7 +78,7 @@ func (c *classifier) byName(name string) string {
 	if strings.HasPrefix(name, "Memcpy ") || strings.HasPrefix(name, "Memset ") {
 		return catNameMemory
 	}
-	s := parseSymbol(name)
+	s := parseSymbol(withoutConstraint(name))
 	if s.function == c.extend && s.scope == " " {
 		return catNameAttention
 	}
@@ -104,6 +104,17 @@ func (c *classifier) byName(name string) string {
 		return got
 	}
 	return catNameOther
+}
+
+// withoutConstraint drops a return type that only says when a template applies
+// ("std::enable_if<((8)>(0))&&…, void>::type vllm::fused_add_rms_norm_kernel<…>"): its signs are no brackets.
+func withoutConstraint(name string) string {
+	if strings.HasPrefix(name, "std::enable_if<") {
+		if _, function, ok := strings.Cut(name, ">::type "); ok {
+			return function
+		}
+	}
+	return name
 }
 
 // refine looks at the functor of PyTorch's generic elementwise and reduction kernels.
