@@ -457,8 +457,9 @@ func fuseDefects() []defect {
 			require.Equal(t, "fused_after", kinds["SiLU + multiply"])
 		}},
 		{"a kernel that one pattern takes is kept from the next", func(t *testing.T) {
-			got := patterns(t, trace.Server{TP: 2}, allReduce, "void at::native::vectorized_elementwise_kernel<4, CUDAFunctor_add<c10::BFloat16>>(x)", norm)
-			require.Equal(t, []string{"missed", "missed"}, []string{got[key], got["sglang residual add + RMSNorm"]})
+			const add, rope = "void at::native::vectorized_elementwise_kernel<4, CUDAFunctor_add<c10::BFloat16>>(x)", "void vllm::rotary_embedding_kernel<x>(x)"
+			got := patterns(t, trace.Server{Model: "Qwen/Qwen3-8B"}, add, norm, norm, rope) // both want the first norm
+			require.Equal(t, []string{"missed", "missed"}, []string{got["sglang residual add + RMSNorm"], got["sglang Q/K RMSNorm + RoPE"]})
 		}},
 	}
 }

@@ -38,6 +38,48 @@ func TestPropertyTablesFindTheTruth(t *testing.T) {
 	}
 }
 
+// TestPropertyWorldsHoldEverything keeps the worlds from agreeing about nothing.
+func TestPropertyWorldsHoldEverything(t *testing.T) {
+	t.Parallel()
+	seen := map[string]int{}
+	for seed := range uint64(300) {
+		w := newWorld(seed)
+		w.play()
+		seen["joined "+strconv.Itoa(w.join)]++
+		seen[w.framework]++
+		seen["recordings "+strconv.Itoa(len(w.recordings))]++
+		seen["before zero "+strconv.FormatBool(w.base+w.first < 0)]++
+		if l := w.layered; l != nil {
+			seen[fmt.Sprintf("layers, replayed %t, with an odd pass %t", l.graph, l.odd > 0)]++
+		}
+		devices := map[int]bool{}
+		for i := range w.gpu {
+			devices[w.gpu[i].device] = true
+			seen[fmt.Sprintf("post %t, thread %d", w.gpu[i].post, w.gpu[i].thread)]++
+		}
+		seen["devices "+strconv.Itoa(len(devices))]++
+		for stage, o := range w.oracle() {
+			seen[stage]++
+			_, drafts, owner := w.owners(stage)
+			seen["drafts "+strconv.FormatBool(drafts > 0)]++
+			for i, n := range owner {
+				seen["owned by a later step "+strconv.FormatBool(n > i)]++
+			}
+			for cause := range o.gaps {
+				seen["idle: "+cause]++
+			}
+			for _, r := range o.rows {
+				seen[fmt.Sprintf("hidden %t, by compute %t, alone %t", r.hidden > 0, r.byCompute > 0, r.hidden < r.total)]++
+				seen[fmt.Sprintf("replayed %t, operator known %t", r.graph, r.known)]++
+			}
+		}
+	}
+	require.Len(t, seen, 42, "%v", seen)
+	for what, times := range seen {
+		require.GreaterOrEqual(t, times, 5, what)
+	}
+}
+
 // check compares every table with the truth.
 func (w *world) check(t *testing.T) {
 	t.Helper()
