@@ -121,6 +121,9 @@ func (b *builder) stages(f *File, server Server) []Stage {
 			s.Idle = b.idleTable(stage, &idle[stage], s.Steps)
 			s.Layers = b.layerTable(stage)
 		}
+		if server.strips {
+			s.Strip = b.strip(stage)
+		}
 		list = append(list, s)
 	}
 	return list

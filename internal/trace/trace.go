@@ -37,4 +37,12 @@ type Server struct {
 	TP    int    // tensor-parallel size
 	// Quantization is the weights' or activations' precision as launched, for example "fp8" or "none".
 	Quantization string
+
+	strips bool // set by WithStrips: it goes where the server's facts go
+}
+
+// WithStrips asks for the stages' strips, too; without, none is computed.
+func (o Options) WithStrips() Options {
+	o.Server.strips = true
+	return o
 }
