@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -72,6 +74,61 @@ func TestTraceOfACPUHost(t *testing.T) {
 		require.Equal(t, fault.InvalidInput, fault.CodeOf(err), args)
 		require.ErrorContains(t, err, "holds no GPU work")
 	}
+}
+
+func TestTraceWritesAPage(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	page := filepath.Join(folder, "page.html")
+	plain, err := traceOut(t, "analyze", decodeTrace)
+	require.NoError(t, err)
+	var out, errs bytes.Buffer
+	require.NoError(t, runTrace(t.Context(), streams{In: strings.NewReader(""), Out: &out, Err: &errs}, []string{"analyze", decodeTrace, "--html", page}))
+	require.Equal(t, plain, out.String()) // what is printed stays the same
+	require.Equal(t, "wrote "+page+"\n", errs.String())
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "decode, rank 0</h2>")
+	require.Contains(t, string(text), "<rect class=\"c-gemm\"")
+	info, err := os.Stat(page)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o644), info.Mode())
+
+	asJSON, err := traceOut(t, "analyze", decodeTrace, "--html", page, "--json", "--diff", decodeTrace) // over the old one
+	require.NoError(t, err)
+	require.True(t, json.Valid([]byte(asJSON)))
+	text, err = os.ReadFile(page)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "What changed (after minus before)</h2>")
+	left, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+}
+
+func TestTraceRefusesPlacesForAPage(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	trace, err := os.ReadFile(decodeTrace)
+	require.NoError(t, err)
+	own := filepath.Join(folder, "trace")
+	require.NoError(t, os.WriteFile(own, trace, 0o600))
+	for place, why := range map[string]string{
+		filepath.Join(folder, "none", "page.html"): "page.html\": no such file or directory",
+		folder:                                   "is no regular file",
+		own:                                      "is the trace to read",
+		filepath.Join(folder, "x.trace.json.gz"): "is a trace's name",
+	} {
+		out, err := traceOut(t, "analyze", own, "--html", place)
+		require.Equal(t, fault.InvalidInput, fault.CodeOf(err), place)
+		require.ErrorContains(t, err, why)
+		f, ok := fault.As(err)
+		require.True(t, ok)
+		require.NotEmpty(t, f.Hints)
+		require.Empty(t, out)
+	}
+	same, err := os.ReadFile(own)
+	require.NoError(t, err)
+	require.Equal(t, trace, same)
 }
 
 func TestTraceRefusesBadArguments(t *testing.T) {
