@@ -36,11 +36,11 @@ func SpanRoundTrip(ns int64) int64 { return spanOf(ns).ns() }
 // MaxSkip is the largest value that is skipped.
 const MaxSkip = maxSkip
 
-// Fusions lists the registry: pattern, framework, source path, provenance, upstream, number of parts.
-func Fusions() [][6]string {
-	var out [][6]string
-	for _, f := range fusions() {
-		out = append(out, [6]string{f.Pattern, f.Framework, f.SourcePath, f.Provenance, f.Upstream, string(rune('0' + len(f.Parts)))})
-	}
-	return out
-}
+// Fusion is an entry of the registry.
+type Fusion = fusion
+
+// Fusions lists the registry.
+func Fusions() []Fusion { return fusions() }
+
+// ReadFusions reads a registry.
+func ReadFusions(text []byte) ([]Fusion, error) { return readRegistry(text) }

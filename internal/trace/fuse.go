@@ -4,6 +4,7 @@ import (
 	"cmp"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,41 +14,133 @@ import (
 //go:embed fusions.json
 var fusionsJSON []byte
 
-// fusion is one entry of the registry: a fused kernel that exists, and the kernels it replaces.
-type fusion struct {
-	Pattern    string     `json:"pattern"`
-	Framework  string     `json:"framework"`
-	SourcePath string     `json:"source_path"`
-	Provenance string     `json:"provenance"`
-	Upstream   string     `json:"upstream"`
-	Active     []string   `json:"active"`
-	Parts      [][]string `json:"parts"`
-	Model      []string   `json:"model"`
-	MinTP      int        `json:"min_tp"`
-	Precision  []string   `json:"precision"`
-	Hint       string     `json:"hint"`
+// registry is fusions.json. Groups are phrases that several fusions use, written "@name" there.
+type registry struct {
+	Groups  map[string][]string `json:"groups"`
+	Fusions []fusion            `json:"fusions"`
 }
 
-// fusions reads the registry once; its phrases become words.
+// fusion is one entry of the registry: a fused kernel that exists, and the kernels it replaces.
+type fusion struct {
+	Pattern      string     `json:"pattern"`
+	Framework    string     `json:"framework"`
+	SourcePath   string     `json:"source_path"`
+	Provenance   string     `json:"provenance"`
+	Upstream     string     `json:"upstream"`
+	Active       []string   `json:"active"`
+	Parts        [][]string `json:"parts"`
+	Model        []string   `json:"model"`         // families it is made for; none: any
+	ModelExclude []string   `json:"model_exclude"` // families it does not work for
+	MinTP        int        `json:"min_tp"`
+	Precision    []string   `json:"precision"`
+	Across       []string   `json:"across"`   // categories that may run between two parts, beside the elementwise ones
+	Subsumes     []string   `json:"subsumes"` // smaller patterns of the framework that say less of the same kernels
+	Hint         string     `json:"hint"`
+
+	active    []phrase
+	parts     [][]phrase
+	precision []string // as words
+}
+
+// phrase tells a kernel by words of its name: all of need are in it, and none of not.
+type phrase struct{ need, not []string }
+
+// fusions reads the registry once.
 var fusions = sync.OnceValue(func() []fusion {
-	var list []fusion
-	if err := json.Unmarshal(fusionsJSON, &list); err != nil {
+	list, err := readRegistry(fusionsJSON)
+	if err != nil {
 		panic("fusions.json: " + err.Error()) // embedded: a build defect, held by a test
-	}
-	split := func(phrases []string) {
-		for i, p := range phrases {
-			phrases[i] = words(p)
-		}
-	}
-	for _, f := range list {
-		split(f.Active)
-		split(f.Precision)
-		for _, p := range f.Parts {
-			split(p)
-		}
 	}
 	return list
 })
+
+func readRegistry(text []byte) ([]fusion, error) {
+	var r registry
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, err
+	}
+	for i := range r.Fusions {
+		if err := r.Fusions[i].compile(r.Groups); err != nil {
+			return nil, fmt.Errorf("%s of %s: %w", r.Fusions[i].Pattern, r.Fusions[i].Framework, err)
+		}
+	}
+	return r.Fusions, nil
+}
+
+// compile turns the phrases into words.
+func (f *fusion) compile(groups map[string][]string) (err error) {
+	if f.active, err = parsePhrases(f.Active, groups); err != nil {
+		return err
+	}
+	for _, p := range f.Parts {
+		part, err := parsePhrases(p, groups)
+		if err != nil {
+			return err
+		}
+		f.parts = append(f.parts, part)
+	}
+	for _, p := range f.Precision {
+		f.precision = append(f.precision, words(p))
+	}
+	return nil
+}
+
+// parsePhrases reads "a_b", "a & b & !c" (a and b, but not c) and "@name" (the phrases of a group).
+func parsePhrases(list []string, groups map[string][]string) ([]phrase, error) {
+	var out []phrase
+	for _, text := range list {
+		if name, ok := strings.CutPrefix(text, "@"); ok {
+			if groups[name] == nil {
+				return nil, fmt.Errorf("no group %q", name)
+			}
+			of, err := parsePhrases(groups[name], nil)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, of...)
+			continue
+		}
+		p, err := parsePhrase(text)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	if len(out) == 0 {
+		return nil, errors.New("no phrases")
+	}
+	return out, nil
+}
+
+func parsePhrase(text string) (phrase, error) {
+	var p phrase
+	for piece := range strings.SplitSeq(text, "&") {
+		piece, not := strings.CutPrefix(strings.TrimSpace(piece), "!")
+		w := words(piece)
+		switch {
+		case w == " ":
+			return p, fmt.Errorf("%q has no words", text)
+		case not:
+			p.not = append(p.not, w)
+		default:
+			p.need = append(p.need, w)
+		}
+	}
+	if len(p.need) == 0 {
+		return p, fmt.Errorf("%q only excludes", text)
+	}
+	return p, nil
+}
+
+// in reports whether the phrase tells the kernel with this text (as words gives it).
+func (p phrase) in(text string) bool {
+	for _, w := range p.need {
+		if !strings.Contains(text, w) {
+			return false
+		}
+	}
+	return !has(text, p.not)
+}
 
 const (
 	fuseActive    = "active"
@@ -64,14 +157,16 @@ const (
 // fuseTable matches the registry against a stage: fused kernels that run are active; parts that run one
 // after the other, unfused, are missed when every gate is known to hold, undecided otherwise.
 func (b *builder) fuseTable(stage uint8, rows []Kernel, framework string, server Server) []Fuse {
-	texts := make([]string, len(rows))
-	for i, k := range rows {
-		texts[i] = words(k.Name) + words(k.CPUOp)
-	}
-	seq := b.rowSequence(stage, len(rows))
-	list := []Fuse{}
+	k := b.kernelSequence(stage, rows)
+	var found []match
 	for _, f := range fusions() {
-		if row, ok := b.matchFusion(f, rows, texts, seq, server); ok {
+		if m, ok := b.matchFusion(f, k, server); ok {
+			found = append(found, m)
+		}
+	}
+	list := []Fuse{}
+	for i, hidden := range subsumed(found) {
+		if row, ok := found[i].row(k, hidden); ok {
 			list = append(list, row)
 		}
 	}
@@ -99,110 +194,190 @@ func compareOwn(x, y bool) int {
 	return 1
 }
 
-// rowSequence gives the row numbers of a stage's kernels in order of time; the first ones of a long stage.
-func (b *builder) rowSequence(stage uint8, rows int) []int32 {
+// sequence is a stage's kernels in order of time, as far as patterns are searched.
+type sequence struct {
+	rows  []Kernel
+	texts []string // of each row: the words of its name and its operator
+	list  []launched
+}
+
+// launched is one kernel of the sequence.
+type launched struct {
+	row    int32
+	stream uint16
+}
+
+// kernelSequence gives the kernels of a stage in order of time; the first ones of a long stage.
+func (b *builder) kernelSequence(stage uint8, rows []Kernel) *sequence {
+	s := &sequence{rows: rows, texts: make([]string, len(rows))}
+	for i, k := range rows {
+		s.texts[i] = words(k.Name) + words(k.CPUOp)
+	}
 	from := b.ranges[stage].from
-	var seq []int32
 	for _, e := range b.time.order {
-		if b.stageOf[e] == stage && len(seq) < fuseSequence {
-			seq = append(seq, b.groupOf[e]-int32(from))
+		if b.stageOf[e] == stage && len(s.list) < fuseSequence {
+			s.list = append(s.list, launched{b.groupOf[e] - int32(from), b.gpu.at(int(e)).stream})
 		}
 	}
-	return seq
+	return s
 }
 
-// matchFusion matches one entry; ok is false when neither the fused kernel nor its parts run.
-func (b *builder) matchFusion(f fusion, rows []Kernel, texts []string, seq []int32, server Server) (Fuse, bool) {
-	out := Fuse{
-		Pattern: f.Pattern, Framework: f.Framework, SourcePath: f.SourcePath, Provenance: f.Provenance,
-		Upstream: f.Upstream, Hint: f.Hint, Kernels: []string{}, Locations: []Location{},
+// match is an entry whose fused kernel (fused: its rows) or whose parts (finds: their places) run.
+type match struct {
+	fusion
+	state, why string
+	fused      []int
+	finds      [][]int
+}
+
+// matchFusion matches one entry; ok is false when neither the fused kernel nor its parts run, or a gate
+// is known not to hold.
+func (b *builder) matchFusion(f fusion, s *sequence, server Server) (match, bool) {
+	m := match{fusion: f, fused: s.matching(f.active)}
+	if len(m.fused) > 0 {
+		m.state = fuseActive
+		m.why = fmt.Sprintf("%q runs", shorten(s.rows[m.fused[0]].Name, 80))
+		return m, true
 	}
-	active := matching(texts, f.Active)
-	if len(active) > 0 {
-		out.State = fuseActive
-		out.Why = fmt.Sprintf("%q runs", shorten(rows[active[0]].Name, 80))
-		fillFuse(&out, rows, active, nil)
+	m.finds = s.find(f)
+	if len(m.finds) == 0 {
+		return m, false
+	}
+	parts := s.launches(m.finds)
+	m.state, m.why = f.gates(server, s.texts, parts, b.precisions(parts, s.rows))
+	return m, m.state != ""
+}
+
+// subsumed gives, for each match, the places that a larger pattern of its framework says more of. One
+// that is undecided takes nothing from one that is missed.
+func subsumed(list []match) []map[int]bool {
+	out := make([]map[int]bool, len(list))
+	for i, small := range list {
+		out[i] = map[int]bool{}
+		for _, large := range list {
+			if large.Framework != small.Framework || !slices.Contains(large.Subsumes, small.Pattern) ||
+				large.state == fuseUndecided && small.state == fuseMissed {
+				continue
+			}
+			for _, find := range large.finds {
+				for _, n := range find {
+					out[i][n] = true
+				}
+			}
+		}
+	}
+	return out
+}
+
+// row is the match as reported, without the finds at hidden places; ok is false when too little is left.
+func (m match) row(s *sequence, hidden map[int]bool) (Fuse, bool) {
+	out := Fuse{
+		Pattern: m.Pattern, Framework: m.Framework, SourcePath: m.SourcePath, Provenance: m.Provenance,
+		Upstream: m.Upstream, Hint: m.Hint, State: m.state, Why: m.why, Kernels: []string{}, Locations: []Location{},
+	}
+	if m.state == fuseActive {
+		fillFuse(&out, s.rows, m.fused, nil)
 		return out, true
 	}
-	times, found := findParts(f, texts, seq)
-	if found == 0 {
-		return out, false
-	}
-	fillFuse(&out, rows, nil, times)
-	if out.Share < minFuseShare {
-		return out, false
-	}
-	state, why := f.gates(server, texts, times, b.precisions(times, rows))
-	if state == "" {
-		return out, false
-	}
-	out.State = state
-	out.Why = fmt.Sprintf("its parts follow each other %d times in the kernels searched%s", found, why)
-	return out, true
+	finds := slices.DeleteFunc(m.finds, func(find []int) bool {
+		return slices.ContainsFunc(find, func(n int) bool { return hidden[n] })
+	})
+	fillFuse(&out, s.rows, nil, s.launches(finds))
+	out.Why = fmt.Sprintf("its parts follow each other %d times in the kernels searched%s", len(finds), m.why)
+	return out, len(finds) > 0 && out.Share >= minFuseShare
 }
 
-// matching lists the rows whose text has one of the phrases.
-func matching(texts []string, phrases []string) []int {
+// matching lists the rows that one of the phrases tells.
+func (s *sequence) matching(phrases []phrase) []int {
 	var list []int
-	for i, t := range texts {
-		if has(t, phrases) {
+	for i, t := range s.texts {
+		if slices.ContainsFunc(phrases, func(p phrase) bool { return p.in(t) }) {
 			list = append(list, i)
 		}
 	}
 	return list
 }
 
-// findParts searches the sequence for the parts one after the other. It counts the finds and, for each
-// row, how many of its launches took part.
-func findParts(f fusion, texts []string, seq []int32) (launches map[int]int, found int) {
-	member := make([][]bool, len(f.Parts))
-	for p, phrases := range f.Parts {
-		member[p] = make([]bool, len(texts))
-		any := false
-		for _, i := range matching(texts, phrases) {
-			member[p][i] = true
-			any = true
-		}
-		if !any {
-			return nil, 0
-		}
-	}
-	launches = map[int]int{}
-	for i := 0; i < len(seq); i++ {
-		at, ok := followParts(member, seq, i)
-		if !ok {
-			continue
-		}
-		found++
-		for _, n := range at {
-			launches[int(seq[n])]++
-		}
-		i = at[len(at)-1]
-	}
-	return launches, found
+// search is a pattern in a sequence.
+type search struct {
+	*sequence
+	member [][]bool // of each part, of each row: it is one of the part's kernels
+	ends   []bool   // of each row: what lies before it and after it cannot be one kernel
 }
 
-// followParts gives the places of a pattern's parts when it begins at i.
-func followParts(member [][]bool, seq []int32, i int) ([]int, bool) {
-	if !member[0][seq[i]] {
-		return nil, false
+// find searches the sequence for the parts one after the other and gives the places of each find.
+func (s *sequence) find(f fusion) [][]int {
+	x := search{sequence: s, ends: make([]bool, len(s.rows))}
+	for _, phrases := range f.parts {
+		rows := s.matching(phrases)
+		if len(rows) == 0 {
+			return nil
+		}
+		member := make([]bool, len(s.rows))
+		for _, i := range rows {
+			member[i] = true
+		}
+		x.member = append(x.member, member)
+	}
+	for i, k := range s.rows {
+		x.ends[i] = slices.Contains(endCategories, k.Category) && !slices.Contains(f.Across, k.Category)
+	}
+	var finds [][]int
+	for i := 0; i < len(s.list); i++ {
+		if at := x.follow(i); at != nil {
+			finds = append(finds, at)
+			i = at[len(at)-1]
+		}
+	}
+	return finds
+}
+
+// endCategories hold no elementwise step: as a rule a pattern does not reach across one of their kernels.
+var endCategories = []string{catNameGemm, catNameAttention, catNameMoE, catNameCommunication}
+
+// follow gives the places of the pattern's parts when it begins at i.
+func (x *search) follow(i int) []int {
+	if !x.member[0][x.list[i].row] {
+		return nil
 	}
 	at := []int{i}
-	for p := 1; p < len(member); p++ {
-		last := at[len(at)-1]
-		next := -1
-		for n := last + 1; n < len(seq) && n <= last+1+fuseReach; n++ {
-			if member[p][seq[n]] {
-				next = n
-				break
-			}
-		}
+	for _, part := range x.member[1:] {
+		next := x.next(part, at[len(at)-1])
 		if next < 0 {
-			return nil, false
+			return nil
 		}
 		at = append(at, next)
 	}
-	return at, true
+	return at
+}
+
+// next gives the place of a part that follows the one at last: a few kernels later at most, and not
+// behind a kernel that ends patterns on its own stream or that of the last.
+func (x *search) next(part []bool, last int) int {
+	var ended []uint16
+	for n := last + 1; n < len(x.list) && n <= last+1+fuseReach; n++ {
+		k := x.list[n]
+		switch {
+		case part[k.row] && !slices.Contains(ended, k.stream):
+			return n
+		case x.ends[k.row] && k.stream == x.list[last].stream:
+			return -1
+		case x.ends[k.row]:
+			ended = append(ended, k.stream)
+		}
+	}
+	return -1
+}
+
+// launches counts, for each row, how many of its launches took part in finds.
+func (s *sequence) launches(finds [][]int) map[int]int {
+	out := map[int]int{}
+	for _, find := range finds {
+		for _, n := range find {
+			out[int(s.list[n].row)]++
+		}
+	}
+	return out
 }
 
 // fillFuse adds up the rows that take part: all of their time, or that of some of their launches.
@@ -244,11 +419,11 @@ func mergeLocations(list []Location) []Location {
 // unknown, "" when one does not hold.
 func (f fusion) gates(server Server, texts []string, parts map[int]int, recorded []string) (state, why string) {
 	var unknown []string
-	if len(f.Model) > 0 {
+	if len(f.Model)+len(f.ModelExclude) > 0 {
 		switch {
 		case server.Model == "":
 			unknown = append(unknown, "the model is unknown")
-		case !hasModel(server.Model, f.Model):
+		case len(f.Model) > 0 && !hasModel(server.Model, f.Model), hasModel(server.Model, f.ModelExclude):
 			return "", ""
 		}
 	}
@@ -261,7 +436,7 @@ func (f fusion) gates(server Server, texts []string, parts map[int]int, recorded
 		}
 	}
 	if len(f.Precision) > 0 {
-		switch f.precision(server, texts, parts, recorded) {
+		switch f.precisionHolds(server, texts, parts, recorded) {
 		case isNot:
 			return "", ""
 		case isUnknown:
@@ -294,11 +469,14 @@ const (
 	isNot
 )
 
-// precision tells whether the parts work in one of the wanted precisions: from their names, else from
-// the recorded input types of their operators, else from the server's arguments.
-func (f fusion) precision(server Server, texts []string, parts map[int]int, recorded []string) holds {
+// carriers are formats of checkpoints: an argument that names one says nothing about the precision.
+var carriers = []string{"auto", "compressed-tensors", "modelopt", "quark", "torchao"}
+
+// precisionHolds tells whether the parts work in one of the wanted precisions: from their names, else
+// from the recorded input types of their operators, else from the server's arguments.
+func (f fusion) precisionHolds(server Server, texts []string, parts map[int]int, recorded []string) holds {
 	for i := range parts {
-		if has(texts[i], f.Precision) {
+		if has(texts[i], f.precision) {
 			return isSo
 		}
 	}
@@ -308,10 +486,10 @@ func (f fusion) precision(server Server, texts []string, parts map[int]int, reco
 		}
 	}
 	switch {
-	case server.Quantization == "":
-		return isUnknown
-	case has(words(server.Quantization), f.Precision):
+	case has(words(server.Quantization), f.precision):
 		return isSo
+	case server.Quantization == "", slices.Contains(carriers, server.Quantization):
+		return isUnknown
 	}
 	return isNot
 }
