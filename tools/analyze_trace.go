@@ -11,8 +11,9 @@ type AnalyzeTraceIn struct {
 	Campaign string `json:"campaign"`
 	Trace    string `json:"trace" jsonschema_description:"as trace-2"`
 	Against  string `json:"against,omitempty" jsonschema_description:"second trace, for table diff"`
-	Table    string `json:"table,omitempty" jsonschema:"enum=kernel,enum=overlap,enum=fuse,enum=idle,enum=layers,enum=diff"`
+	Table    string `json:"table,omitempty" jsonschema:"enum=kernel,enum=overlap,enum=fuse,enum=idle,enum=layers,enum=ranks,enum=diff"`
 	Stage    string `json:"stage,omitempty" jsonschema:"enum=prefill,enum=decode,enum=mixed,enum=unassigned"`
+	Detail   bool   `json:"detail,omitempty" jsonschema_description:"every row, every field"`
 	Cursor   string `json:"cursor,omitempty"`
 }
 

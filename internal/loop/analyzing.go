@@ -17,10 +17,14 @@ import (
 )
 
 // Tables an analysis can be asked for.
-var traceTables = []string{"kernel", "overlap", "fuse", "idle", "layers", "diff"}
+var traceTables = []string{"kernel", "overlap", "fuse", "idle", "layers", "ranks", "diff"}
 
-// pageRows is how many table rows one answer holds.
-const pageRows = 15
+// An answer holds at most pageRows rows of tableBytes JSON together, and one row at least: with its frame about 3,500
+// tokens. The cursor leads to the rest.
+const (
+	pageRows   = 15
+	tableBytes = 11_000
+)
 
 // answerShare hides smaller kernel rows in answers; every row is in the stored table.
 const answerShare = 0.01
@@ -28,7 +32,19 @@ const answerShare = 0.01
 type analysisArgs struct {
 	Trace    string   `json:"trace"`
 	Against  string   `json:"against,omitempty"`
-	Mappings []string `json:"mappings"` // what gives source locations now: a later mapping trace makes new tables
+	Mappings []string `json:"mappings"`        // what gives source locations now: a later mapping trace makes new tables
+	Ranks    []string `json:"ranks,omitempty"` // traces of the other ranks, where they are compared
+}
+
+// traces are what has to be analysed.
+func (a analysisArgs) traces() []string {
+	list := []string{a.Trace}
+	for _, id := range append([]string{a.Against}, a.Ranks...) {
+		if id != "" && !slices.Contains(list, id) {
+			list = append(list, id)
+		}
+	}
+	return list
 }
 
 // AnalyzeTrace gives one table of a trace, or its diff against another.
@@ -59,6 +75,9 @@ func (l *Loop) AnalyzeTrace(ctx context.Context, r AnalyzeRequest) (Analysis, er
 		return Analysis{}, fault.New(fault.InvalidInput, "a diff needs against").At("against", "", traceIDs(st)...)
 	}
 	args := analysisArgs{Trace: r.Trace, Against: r.Against, Mappings: []string{}}
+	if r.Table == "ranks" {
+		args.Ranks = ranksOf(st, r.Trace)
+	}
 	for _, id := range []string{r.Trace, r.Against} {
 		if t, ok := st.Trace(id); ok {
 			args.Mappings = append(args.Mappings, mappingFor(st, t).ID)
@@ -77,9 +96,21 @@ func (l *Loop) AnalyzeTrace(ctx context.Context, r AnalyzeRequest) (Analysis, er
 	}
 	answer, err := c.jobAnswer(j)
 	if err != nil || answer.State == StateRunning {
-		return Analysis{Answer: answer, Rows: []map[string]any{}}, err
+		return Analysis{Answer: answer, Stages: []map[string]any{}, Rows: []map[string]any{}}, err
 	}
 	return c.tablePage(r, answer)
+}
+
+// ranksOf lists the traces that one capture of a stage wrote, a rank each.
+func ranksOf(st *State, id string) []string {
+	var out []string
+	t, _ := st.Trace(id)
+	for _, x := range st.Traces {
+		if x.Launch == t.Launch && x.Stage == t.Stage && x.Patch == t.Patch {
+			out = append(out, x.ID)
+		}
+	}
+	return out
 }
 
 func traceIDs(st *State) []string {
@@ -96,11 +127,9 @@ func (c *campaign) runAnalysis(ctx context.Context, j JobStarted, p *jobs.Progre
 	if err != nil {
 		return err
 	}
-	for i, id := range []string{args.Trace, args.Against} {
-		if id == "" {
-			continue
-		}
-		p.Set(float64(i)/2, "analysing "+id)
+	list := args.traces()
+	for i, id := range list {
+		p.Set(float64(i)/float64(len(list)), "analysing "+id)
 		if err := c.analyze(ctx, id, p); err != nil {
 			return err
 		}
@@ -256,9 +285,17 @@ func (c *campaign) tablePage(r AnalyzeRequest, answer Answer) (Analysis, error) 
 	if err != nil {
 		return Analysis{}, err
 	}
-	out := Analysis{Answer: answer, Trace: r.Trace, Table: r.Table, Stage: r.Stage, Rows: []map[string]any{}}
+	out := Analysis{Answer: answer, Trace: r.Trace, Table: r.Table, Stage: r.Stage, Stages: stageSums(a, r.Stage), Rows: []map[string]any{}}
 	var rows []map[string]any
-	if r.Table == "diff" {
+	switch r.Table {
+	case "ranks":
+		if rows, err = c.rankRows(st, r); err != nil {
+			return Analysis{}, err
+		}
+		if len(rows) == 0 {
+			out.Warnings = append(out.Warnings, r.Trace+" is the only rank that was captured")
+		}
+	case "diff":
 		b, err := c.analysis(st, r.Against)
 		if err != nil {
 			return Analysis{}, err
@@ -268,17 +305,23 @@ func (c *campaign) tablePage(r AnalyzeRequest, answer Answer) (Analysis, error) 
 		}
 		rows = diffRows(trace.Diff(a, b), r.Stage)
 		out.Warnings = append(out.Warnings, fmt.Sprintf("before is %s, after is %s: delta_us < 0 means that %s spends less", r.Trace, r.Against, r.Against))
-	} else {
-		rows = tableRows(a, r.Table, r.Stage)
+	default:
+		rows = tableRows(a, r)
 	}
 	from, err := cursorAt(r.Cursor, len(rows))
 	if err != nil {
 		return Analysis{}, err
 	}
 	out.Total = len(rows)
-	out.Rows = append(out.Rows, rows[from:min(from+pageRows, len(rows))]...)
-	if next := from + pageRows; next < len(rows) {
+	next := pageEnd(rows, from)
+	out.Rows = append(out.Rows, rows[from:next]...)
+	if next < len(rows) {
 		out.Cursor = strconv.Itoa(next)
+	}
+	if r.Table == "kernel" && !r.Detail && next == len(rows) {
+		if small := smallRows(a, r.Stage); small > 0 {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("%d rows below %.0f %% of their stage are not shown: detail shows them", small, 100*answerShare))
+		}
 	}
 	for _, row := range out.Rows {
 		if id, ok := row["id"].(string); ok {
@@ -319,39 +362,145 @@ func stageNotes(a *trace.Analysis, stage string) []string {
 	return out
 }
 
-// tableRows gives a table's rows of a stage ("" = all), as answers show them.
-func tableRows(a *trace.Analysis, table, stage string) []map[string]any {
+// pageEnd is where the page that begins at from ends.
+func pageEnd(rows []map[string]any, from int) int {
+	size, end := 0, from
+	for end < len(rows) && end-from < pageRows {
+		raw, _ := json.Marshal(rows[end])
+		if size += len(raw); size > tableBytes && end > from {
+			break
+		}
+		end++
+	}
+	return end
+}
+
+// smallRows counts the kernel rows that only detail shows.
+func smallRows(a *trace.Analysis, stage string) int {
+	n := 0
+	for _, s := range a.Stages {
+		for _, k := range s.Kernels {
+			if (stage == "" || s.Stage == stage) && k.Share < answerShare {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// stageSums says what the tables of each stage are shares of.
+func stageSums(a *trace.Analysis, stage string) []map[string]any {
+	out := []map[string]any{}
+	for _, s := range a.Stages {
+		if stage == "" || s.Stage == stage {
+			out = append(out, map[string]any{"stage": s.Stage, "total_us": round(s.TotalUS), "busy_us": round(s.BusyUS), "idle_us": round(s.Idle.IdleUS), "steps": s.Steps, "per_step_us": round(s.PerStepUS),
+				"share": round(s.Share), "mapped_share": round(s.MappedShare), "kernels": s.KernelsTotal})
+		}
+	}
+	return out
+}
+
+// rankRows compares the ranks of one capture.
+func (c *campaign) rankRows(st *State, r AnalyzeRequest) ([]map[string]any, error) {
+	var stages []trace.Stage
+	for _, id := range ranksOf(st, r.Trace) {
+		a, err := c.analysis(st, id)
+		if err != nil {
+			return nil, err
+		}
+		stages = append(stages, a.Stages...)
+	}
+	var out []map[string]any
+	for _, s := range trace.Spreads(stages) {
+		if r.Stage == "" || s.Stage == r.Stage {
+			out = append(out, map[string]any{"stage": s.Stage, "compute_us": s.ComputeUS, "communication_us": s.CommunicationUS, "straggler": s.Straggler, "compute_skew": round(s.ComputeSkew),
+				"communication_skew": round(s.CommunicationSkew), "waiting_us": round(s.WaitingUS), "finding": s.Finding})
+		}
+	}
+	return out, nil
+}
+
+// tableRows gives a table's rows of a stage ("" = all): as people read them, or with detail every row as it is stored.
+func tableRows(a *trace.Analysis, r AnalyzeRequest) []map[string]any {
 	var out []map[string]any
 	for _, s := range a.Stages {
-		if stage != "" && s.Stage != stage {
+		if r.Stage != "" && s.Stage != r.Stage {
 			continue
 		}
-		switch table {
-		case "kernel":
-			for _, k := range s.Kernels {
-				if k.Share >= answerShare {
-					out = append(out, map[string]any{"id": k.ID, "stage": s.Stage, "kernel": short(k.Name, 90), "category": k.Category, "total_us": round(k.TotalUS), "share": round(k.Share),
-						"launches": k.Launches, "mean_us": round(k.MeanUS), "ceiling": round(k.Ceiling), "locations": places(k.Locations)})
-				}
+		if r.Detail {
+			out = append(out, wholeRows(s, r.Table)...)
+		} else {
+			out = append(out, conciseRows(s, r.Table)...)
+		}
+	}
+	return out
+}
+
+// wholeRows gives a table's rows with every field.
+func wholeRows(s trace.Stage, table string) []map[string]any {
+	switch table {
+	case "kernel":
+		return whole(s, s.Kernels)
+	case "overlap":
+		return whole(s, s.Overlap)
+	case "fuse":
+		return whole(s, s.Fuse)
+	case "idle":
+		return whole(s, s.Idle.Causes)
+	}
+	return whole(s, s.Layers.Rows)
+}
+
+func whole[T any](s trace.Stage, rows []T) []map[string]any {
+	out := make([]map[string]any, 0, len(rows))
+	for _, row := range rows {
+		m := map[string]any{}
+		raw, _ := json.Marshal(row) // rows are numbers and texts
+		_ = json.Unmarshal(raw, &m)
+		for key, v := range m {
+			if f, ok := v.(float64); ok {
+				m[key] = round(f)
 			}
-		case "overlap":
-			for _, o := range s.Overlap {
-				out = append(out, map[string]any{"id": o.ID, "stage": s.Stage, "kernel": short(o.Name, 90), "verdict": o.Verdict, "exclusive_us": round(o.ExclusiveUS), "hidden_ratio": round(o.HiddenRatio),
-					"share_of_busy": round(o.ShareOfBusy), "risk": o.Risk, "priority": o.Priority, "advice": o.Advice, "ceiling": round(o.Ceiling), "locations": places(o.Locations)})
+		}
+		m["stage"] = s.Stage
+		out = append(out, m)
+	}
+	return out
+}
+
+// conciseRows gives what decides about a row.
+func conciseRows(s trace.Stage, table string) []map[string]any {
+	var out []map[string]any
+	switch table {
+	case "kernel":
+		for _, k := range s.Kernels {
+			if k.Share < answerShare {
+				continue
 			}
-		case "fuse":
-			for _, f := range s.Fuse {
-				out = append(out, map[string]any{"id": f.ID, "stage": s.Stage, "pattern": f.Pattern, "state": f.State, "framework": f.Framework, "source": f.SourcePath, "why": short(f.Why, 160),
-					"share": round(f.Share), "ceiling": round(f.Ceiling), "kernels": f.Kernels, "locations": places(f.Locations)})
+			row := map[string]any{"id": k.ID, "stage": s.Stage, "kernel": short(k.Name, 90), "category": k.Category, "total_us": round(k.TotalUS), "share": round(k.Share),
+				"launches": k.Launches, "mean_us": round(k.MeanUS), "ceiling": round(k.Ceiling), "locations": places(k.Locations)}
+			if k.Roofline != nil && k.Roofline.Bound != "" {
+				row["of_peak"], row["bound"] = round(k.Roofline.OfPeak), k.Roofline.Bound
 			}
-		case "idle":
-			for _, x := range s.Idle.Causes {
-				out = append(out, map[string]any{"id": x.ID, "stage": s.Stage, "cause": x.Cause, "total_us": round(x.TotalUS), "share": round(x.Share), "gaps": x.Gaps, "ceiling": round(x.Ceiling)})
-			}
-		case "layers":
-			for _, x := range s.Layers.Rows {
-				out = append(out, map[string]any{"id": x.ID, "stage": s.Stage, "role": x.Role, "pass": x.Pass, "layer": x.Index, "wall_us": round(x.WallUS), "sum_us": round(x.SumUS), "start_us": round(x.StartUS), "end_us": round(x.EndUS)})
-			}
+			out = append(out, row)
+		}
+	case "overlap":
+		for _, o := range s.Overlap {
+			out = append(out, map[string]any{"id": o.ID, "stage": s.Stage, "kernel": short(o.Name, 90), "verdict": o.Verdict, "exclusive_us": round(o.ExclusiveUS), "hidden_ratio": round(o.HiddenRatio),
+				"share_of_busy": round(o.ShareOfBusy), "risk": o.Risk, "priority": o.Priority, "advice": o.Advice, "ceiling": round(o.Ceiling), "locations": places(o.Locations)})
+		}
+	case "fuse":
+		for _, f := range s.Fuse {
+			out = append(out, map[string]any{"id": f.ID, "stage": s.Stage, "pattern": f.Pattern, "state": f.State, "framework": f.Framework, "source": f.SourcePath, "why": short(f.Why, 160),
+				"share": round(f.Share), "ceiling": round(f.Ceiling), "kernels": f.Kernels, "locations": places(f.Locations)})
+		}
+	case "idle":
+		for _, x := range s.Idle.Causes {
+			out = append(out, map[string]any{"id": x.ID, "stage": s.Stage, "cause": x.Cause, "total_us": round(x.TotalUS), "share": round(x.Share), "gaps": x.Gaps, "ceiling": round(x.Ceiling)})
+		}
+	case "layers":
+		for _, x := range s.Layers.Rows {
+			out = append(out, map[string]any{"id": x.ID, "stage": s.Stage, "role": x.Role, "pass": x.Pass, "layer": x.Index, "wall_us": round(x.WallUS), "sum_us": round(x.SumUS), "start_us": round(x.StartUS), "end_us": round(x.EndUS)})
 		}
 	}
 	return out

@@ -230,7 +230,9 @@ type TraceView struct {
 
 // AnalyzeRequest asks for a table of one trace, or a diff against another.
 type AnalyzeRequest struct {
-	Campaign, Trace, Against, Table, Stage, Cursor string
+	Campaign, Trace, Against, Table, Stage string
+	Detail                                 bool // every row with every field
+	Cursor                                 string
 }
 
 // Analysis answers analyze_trace.
@@ -239,6 +241,7 @@ type Analysis struct {
 	Trace  string           `json:"trace"`
 	Table  string           `json:"table"`
 	Stage  string           `json:"stage"`
+	Stages []map[string]any `json:"stages"` // what the rows are shares of
 	Rows   []map[string]any `json:"rows"`
 	Total  int              `json:"total"`
 	Cursor string           `json:"cursor,omitempty"`

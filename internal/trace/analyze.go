@@ -61,7 +61,7 @@ func analyze(ctx context.Context, paths []string, opt Options, m *mapping) (*Ana
 	if err := a.collect(inputs, results); err != nil {
 		return nil, err
 	}
-	a.Ranks = spreads(a.Stages)
+	a.Ranks = Spreads(a.Stages)
 	a.hide(opt.MinShare)
 	return a, nil
 }
@@ -175,6 +175,7 @@ func tabulate(f File, p *parser, in input, server Server, m *mapping) result {
 	if p.skipped > 0 || p.store.names.full {
 		r.file.Incomplete = true
 	}
+	p.store.device = f.Device
 	b := newBuilder(p.store, in.label, f.Digest[:min(len(f.Digest), digestLen)], m)
 	for _, n := range b.warnings {
 		r.notes = append(r.notes, fmt.Sprintf("%q: %s", in.path, n))

@@ -13,9 +13,11 @@ type builder struct {
 	groupByID map[string]int                          // group of each kernel row
 	rows      [][]Kernel                              // by stage
 	cover     []cover
-	longest   map[string]uint32 // event that stands for a kernel row
-	onCPU     bool              // operators stand in for GPU work
-	wall      *wallTime         // on a CPU host
+	longest   map[string]uint32   // event that stands for a kernel row
+	onCPU     bool                // operators stand in for GPU work
+	wall      *wallTime           // on a CPU host
+	idleOf    map[int32]*stepIdle // by step
+	shapes    map[uint32]shaped   // work of GPU events whose operator recorded its inputs; nil before it is asked for
 }
 
 // newBuilder joins, assigns and groups what was read of a file.
@@ -114,7 +116,7 @@ func (b *builder) stages(f *File, server Server) []Stage {
 		b.sumStage(&s, stage, all)
 		s.Overlap, s.Fuse = []Overlap{}, []Fuse{}
 		s.Layers = Layers{Rows: []Layer{}}
-		s.Idle = Idle{Causes: []IdleCause{}}
+		s.Idle = Idle{Causes: []IdleCause{}, Steps: []IdleStep{}}
 		if !b.onCPU {
 			s.Overlap = b.overlapTable(stage, s.all)
 			s.Fuse = b.fuseTable(stage, s.all, f.Framework, server)

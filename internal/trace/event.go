@@ -75,6 +75,7 @@ type eventArgs struct {
 	hasStream   bool
 	hasNode     bool
 	types       []byte // "Input type", raw
+	dims        []byte // "Input Dims", raw
 }
 
 // parse reads the object at b[i] and returns the index after it.
@@ -247,5 +248,7 @@ func (a *eventArgs) set(key, v []byte) {
 		a.node, a.hasNode = parseInt(v)
 	case "Input type":
 		a.types = v
+	case "Input Dims":
+		a.dims = v
 	}
 }

@@ -21,6 +21,12 @@ type idleSums [len(idleCauses)]struct {
 	gaps            int
 }
 
+// maxIdleSteps is how many steps the idle table shows.
+const maxIdleSteps = 5
+
+// stepIdle is a step's idle time by cause.
+type stepIdle [len(idleCauses)]int64
+
 // add counts one stretch.
 func (s *idleSums) add(cause int, ns, at int64) {
 	if ns <= 0 {
@@ -43,6 +49,7 @@ func (s *idleSums) add(cause int, ns, at int64) {
 // the host's path, too.
 func (b *builder) idle() [len(stageNames)]idleSums {
 	var sums [len(stageNames)]idleSums
+	b.idleOf = map[int32]*stepIdle{}
 	waits := b.syncCalls()
 	b.time.byDevice(b.joined, func(events []uint32) {
 		until := int64(-1 << 62)
@@ -59,20 +66,49 @@ func (b *builder) idle() [len(stageNames)]idleSums {
 
 // addGap splits one gap that ends with event i.
 func (b *builder) addGap(s *idleSums, i uint32, from, to int64, waits map[uint16][]interval) {
-	at := b.launchOf[i]
-	if at < 0 {
-		s.add(idleUnknown, to-from, from)
+	var parts stepIdle
+	if at := b.launchOf[i]; at < 0 {
+		parts[idleUnknown] = to - from
+	} else if l := b.launches.at(int(at)); l.ts <= from {
+		parts[idleDependency] = to - from
+	} else {
+		parts[idleSync] = overlapOf(waits[l.thread], from, min(l.ts, to))
+		parts[idleHost] = to - from - parts[idleSync]
+	}
+	for cause, ns := range parts {
+		s.add(cause, ns, from)
+	}
+	step := b.stepOf[i]
+	if step < 0 {
 		return
 	}
-	l := b.launches.at(int(at))
-	if l.ts <= from {
-		s.add(idleDependency, to-from, from)
-		return
+	step = b.owner[step]
+	if b.idleOf[step] == nil {
+		b.idleOf[step] = &stepIdle{}
 	}
-	launched := min(l.ts, to)
-	waited := overlapOf(waits[l.thread], from, launched)
-	s.add(idleSync, waited, from)
-	s.add(idleHost, to-from-waited, from)
+	for cause, ns := range parts {
+		b.idleOf[step][cause] += ns
+	}
+}
+
+// idleSteps lists the steps of a stage before which and in which the GPU waited longest.
+func (b *builder) idleSteps(stage uint8) []IdleStep {
+	list := []IdleStep{}
+	n := 0
+	for i, w := range b.windows {
+		if w.stage != stage || b.owner[i] != int32(i) {
+			continue
+		}
+		s := IdleStep{Step: n, StartUS: micros(w.ts - b.first)}
+		if of := b.idleOf[int32(i)]; of != nil {
+			s.HostUS, s.DependencyUS, s.SyncUS, s.UnknownUS = micros(of[idleHost]), micros(of[idleDependency]), micros(of[idleSync]), micros(of[idleUnknown])
+			s.IdleUS = micros(of[idleHost] + of[idleDependency] + of[idleSync] + of[idleUnknown])
+		}
+		list = append(list, s)
+		n++
+	}
+	slices.SortStableFunc(list, func(x, y IdleStep) int { return cmp.Compare(y.IdleUS, x.IdleUS) })
+	return list[:min(len(list), maxIdleSteps)]
 }
 
 // syncCalls lists, per thread, when it waited for the GPU, each moment once: the runtime's call holds the
@@ -128,7 +164,7 @@ func (j *joined) crossesWindow(from, to int64) bool {
 
 // idleTable renders the sums of a stage.
 func (b *builder) idleTable(stage uint8, s *idleSums, steps int) Idle {
-	out := Idle{Causes: []IdleCause{}}
+	out := Idle{Causes: []IdleCause{}, Steps: b.idleSteps(stage)}
 	var all int64
 	for _, c := range s {
 		all += c.ns

@@ -24,6 +24,8 @@ type Kernel struct {
 	// The share is taken of the stage's busy time, on a CPU host of its wall time (Stage.WallUS); shares
 	// above 0.999 count as 0.999.
 	Ceiling float64 `json:"ceiling"`
+	// Roofline is what the hardware would allow, for matrix products whose operators recorded their shapes.
+	Roofline *Roofline `json:"roofline,omitempty"`
 }
 
 // Location is a Python source line that launched a kernel.

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -115,6 +116,29 @@ func (m *markdown) kernels(s *Stage) {
 			us(k.MeanUS), us(k.P50US), us(k.P99US), sites(k.Locations, k.LocationSource), cell(k.CPUOp), atMost(k.Ceiling))
 	}
 	m.hidden(s)
+	m.rooflines(s)
+}
+
+// rooflines writes what the hardware would allow, where shapes were recorded.
+func (m *markdown) rooflines(s *Stage) {
+	first := true
+	for _, k := range s.Kernels {
+		r := k.Roofline
+		if r == nil {
+			continue
+		}
+		if first {
+			first = false
+			m.printf("\n### Roofline of matrix products, from recorded shapes\n\n")
+			m.table("Id", "Launches with shapes", "TFLOP/s", "GB/s at least", "FLOP/B", "Limited by", "Of peak", "Peaks of")
+		}
+		of := "–"
+		if r.PeakFrom != "" {
+			of = percent(r.OfPeak)
+		}
+		m.row("`"+k.ID+"`", fmt.Sprintf("%d of %d", r.Launches, k.Launches), fmt.Sprintf("%.1f", r.TFLOPs), fmt.Sprintf("%.0f", r.GBs), fmt.Sprintf("%.1f", r.Intensity),
+			cmp.Or(r.Bound, "–"), of, cmp.Or(r.PeakFrom, "–"))
+	}
 }
 
 // hidden counts the rows below the least share.
@@ -156,6 +180,14 @@ func (m *markdown) idle(s *Stage) {
 	m.table("Id", "Cause", "Time ms", "Share of wall", "Gaps", "Longest us", "At us", "At most")
 	for _, c := range s.Idle.Causes {
 		m.row("`"+c.ID+"`", c.Cause, fmt.Sprintf("%.3f", c.TotalUS/1000), percent(c.Share), c.Gaps, us(c.LongestUS), us(c.LongestAtUS), atMost(c.Ceiling))
+	}
+	if len(s.Idle.Steps) < 2 {
+		return
+	}
+	m.printf("\nOf %d steps, %.1f us a step on average; the longest:\n\n", s.Steps, s.Idle.PerStepUS)
+	m.table("Step", "From us", "Idle us", "Host", "Dependency", "Synchronisation", "Unknown")
+	for _, x := range s.Idle.Steps {
+		m.row(x.Step, us(x.StartUS), us(x.IdleUS), us(x.HostUS), us(x.DependencyUS), us(x.SyncUS), us(x.UnknownUS))
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 // rankGap is the difference between ranks below which none is a straggler.
 const rankGap = 0.02
 
-// spreads compares the ranks of each stage that was seen on several.
-func spreads(stages []Stage) []Spread {
+// Spreads compares the ranks of each stage that was seen on several; the stages may come from several analyses.
+func Spreads(stages []Stage) []Spread {
 	list := []Spread{}
 	for _, name := range stageNames {
 		compute, communication := map[int]float64{}, map[int]float64{}

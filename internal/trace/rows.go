@@ -104,6 +104,7 @@ func (b *builder) kernelRow(g *group, n int, stageNS, wholeNS int64) Kernel {
 	k.CPUOp = b.topOp(g)
 	b.locate(&k, g)
 	k.Category = categorize(b.gpu.at(int(g.events[0])).cat, name, k.CPUOp, k.Locations)
+	k.Roofline = b.roofline(g)
 	return k
 }
 

@@ -5,7 +5,10 @@ type store struct {
 	names     *names
 	labels    *names // pids and tids that are no numbers
 	types     *names
-	calls     []callKind       // by name
+	calls     []callKind // by name
+	products  []product  // by name
+	scratch   []byte
+	device    string           // GPU as the profiler names it
 	ranks     []int16          // of Python frames by name, 0 unseen
 	stepNames map[uint32]*step // parsed step names; nil for names that are none
 	sites     map[uint32]site
@@ -98,7 +101,7 @@ func (s *store) addOp(e *event) {
 	name, _ := s.names.id(e.name, e.escaped)
 	var types uint32
 	if len(e.args.types) > 0 {
-		types, _ = s.types.id(e.args.types, false)
+		types, _ = s.types.id(s.inputs(name, e), false)
 	}
 	if types > 1<<16-1 {
 		types = 0
@@ -107,6 +110,21 @@ func (s *store) addOp(e *event) {
 		ts: e.ts, dur: spanOf(e.dur), name: name, thread: thread,
 		external: fold(e.args.external), types: uint16(types),
 	})
+}
+
+// inputs is what is kept of an operator's inputs: their types, and of a matrix product their dimensions too.
+func (s *store) inputs(name uint32, e *event) []byte {
+	for int(name) >= len(s.products) {
+		s.products = append(s.products, productUnseen)
+	}
+	if s.products[name] == productUnseen {
+		s.products[name] = productOf(s.names.text(name))
+	}
+	if s.products[name] == productNone || len(e.args.dims) == 0 {
+		return e.args.types
+	}
+	s.scratch = append(append(append(s.scratch[:0], e.args.types...), dimsMark), e.args.dims...)
+	return s.scratch
 }
 
 // addFrame keeps a Python frame when its source line could explain GPU work.

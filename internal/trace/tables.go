@@ -53,6 +53,19 @@ type Idle struct {
 	PerStepUS    float64     `json:"per_step_us"`
 	ShareOfWall  float64     `json:"share_of_wall"` // idle over idle plus busy
 	Causes       []IdleCause `json:"causes"`
+	// Steps are those with the most idle time, at most five, most first.
+	Steps []IdleStep `json:"steps"`
+}
+
+// IdleStep is the idle time of one step: the gaps that end with its work.
+type IdleStep struct {
+	Step         int     `json:"step"`     // number among the stage's steps, from 0
+	StartUS      float64 `json:"start_us"` // of its window, from the trace's first event
+	IdleUS       float64 `json:"idle_us"`
+	HostUS       float64 `json:"host_us"`
+	DependencyUS float64 `json:"dependency_us"`
+	SyncUS       float64 `json:"synchronisation_us"`
+	UnknownUS    float64 `json:"unknown_us"`
 }
 
 // IdleCause is a row of the idle table.
