@@ -138,6 +138,17 @@ func (s *stageSection) RowAnchor(id string) string { return s.rows[id] }
 // Hidden counts the kernel rows below the least share.
 func (s *stageSection) Hidden() int { return s.KernelsTotal - len(s.Kernels) }
 
+// Rooflines lists the kernel rows shown whose operators recorded shapes.
+func (s *stageSection) Rooflines() []Kernel {
+	var list []Kernel
+	for _, k := range s.Kernels {
+		if k.Roofline != nil {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
 // TimeOf says what the time of a file is the time of.
 func (s *side) TimeOf(f File) string { return s.timeOf(&f) }
 

@@ -115,6 +115,26 @@ func TestPageHoldsEveryTable(t *testing.T) {
 	require.Contains(t, page, `<tr id="s1-k2"><td class="wide"><code title="ncclDevKernel_AllReduce`)
 }
 
+func TestPageHoldsStepsAndRooflines(t *testing.T) {
+	t.Parallel()
+	var e events
+	for i := range 3 {
+		at := float64(1000 * i)
+		e.step("step[DECODE bs=8]", at, 500)
+		e.add("cpu_op", "aten::mm", 1, 1, at+1, 20, m{"External id": i + 1, "Input type": []string{"c10::BFloat16", "c10::BFloat16"}, "Input Dims": [][]int{{8, 64}, {64, 32}}})
+		e.launch(at+2, i+1)
+		e.add("kernel", "nvjet_a", 0, 7, at+100, 10, m{"stream": 7, "correlation": i + 1, "External id": i + 1})
+	}
+	a := withStrips(t, e.write(t, "x.trace.json"))
+	s := stageNamed(t, a, trace.Decode)
+	require.NotNil(t, s.Kernels[0].Roofline)
+	doc, page := pageOf(t, a)
+	require.Equal(t, []int{1, len(s.Idle.Steps)}, []int{doc.rows["Rooflines"], doc.rows["Idle by step"]})
+	require.Contains(t, doc.text, "3 of 3")
+	require.Contains(t, doc.text, "us a step on average; the longest")
+	require.Contains(t, page, `<a href="#s1-k1">`)
+}
+
 func TestPageIsClosed(t *testing.T) {
 	t.Parallel()
 	_, page := pageOf(t, withStrips(t, "testdata/tp2_decode-TP-0.trace.json.gz"))
