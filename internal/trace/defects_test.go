@@ -206,13 +206,13 @@ func joinDefects() []defect {
 			}
 		}},
 		{"work grows with the square of what shares an id", func(t *testing.T) {
-			const n = 150_000
+			const n = 300_000
 			call := `{"ph":"X","cat":"cuda_runtime","name":"cudaLaunchKernel","pid":1,"tid":1,"ts":1,"dur":1,"args":{"correlation":3}},`
 			work := `{"ph":"X","cat":"kernel","name":"k","pid":0,"tid":7,"ts":5,"dur":1,"args":{"correlation":3}},`
 			begin := time.Now()
 			a := analyze(t, writeFile(t, "x.trace.json", []byte(`{"traceEvents":[`+strings.Repeat(call+work, n)+`]}`)))
 			require.Equal(t, n, kernelNamed(t, a, "k").Launches)
-			require.Less(t, time.Since(begin), 20*time.Second) // half a second, or minutes
+			require.Less(t, time.Since(begin), time.Minute) // it takes less than a second, or many minutes
 		}},
 		{"a replayed kernel is said to come from the graph runner's line", func(t *testing.T) {
 			var e events

@@ -105,6 +105,7 @@ func (w *world) check(t *testing.T) {
 		w.checkKernels(t, s, o[s.Stage])
 		w.checkOverlap(t, s, o[s.Stage])
 		w.checkIdle(t, s, o[s.Stage])
+		checkRows(t, a, s)
 		if w.layered != nil && s.Stage == w.layered.stage {
 			w.checkLayers(t, &s.Layers, o[s.Stage])
 		}
@@ -119,6 +120,34 @@ func (w *world) check(t *testing.T) {
 	require.InDelta(t, f.TotalUS, sum, 1e-6)
 	if all > 0 {
 		require.InDelta(t, 1, shares, 1e-9)
+	}
+}
+
+// checkRows finds every row by its id.
+func checkRows(t *testing.T, a *trace.Analysis, s *trace.Stage) {
+	t.Helper()
+	want := map[string][]float64{}
+	for _, k := range s.Kernels {
+		want[k.ID] = []float64{k.TotalUS, k.Share, k.Ceiling}
+	}
+	for _, o := range s.Overlap {
+		want[o.ID] = []float64{o.TotalUS, o.ShareOfBusy, o.Ceiling}
+	}
+	for _, f := range s.Fuse {
+		want[f.ID] = []float64{f.TotalUS, f.Share, f.Ceiling}
+		require.GreaterOrEqual(t, f.Ceiling, f.Share-1e-9)
+	}
+	for _, c := range s.Idle.Causes {
+		want[c.ID] = []float64{c.TotalUS, c.Share, c.Ceiling}
+	}
+	for _, l := range s.Layers.Rows {
+		want[l.ID] = []float64{l.WallUS, l.Share, bound(l.Share)}
+	}
+	require.Len(t, want, len(s.Kernels)+len(s.Overlap)+len(s.Fuse)+len(s.Idle.Causes)+len(s.Layers.Rows), "ids are unique")
+	for id, expected := range want {
+		row, ok := a.Row(id)
+		require.True(t, ok, id)
+		require.InDeltaSlice(t, expected, []float64{row.TotalUS, row.Share, row.Ceiling}, 1e-6, id)
 	}
 }
 
@@ -334,7 +363,8 @@ func (w *world) checkStage(t *testing.T, s *trace.Stage, o *stageTruth) {
 	}
 	require.InDelta(t, part(mapped, o.total), s.MappedShare, 1e-9)
 	require.Len(t, s.Categories, len(times))
-	for _, c := range s.Categories {
+	for i, c := range s.Categories {
+		require.True(t, i == 0 || s.Categories[i-1].TotalUS >= c.TotalUS, "categories are in order of time")
 		require.InDelta(t, us(times[c.Category]), c.TotalUS, 1e-6, c.Category)
 		require.InDelta(t, part(times[c.Category], o.total), c.Share, 1e-9, c.Category)
 	}

@@ -128,9 +128,17 @@ func newWorld(seed uint64) *world {
 		}
 		return fmt.Sprintf("%s%d.%03d", sign, ns/1000, ns%1000)
 	}
-	switch r.IntN(4) {
+	switch r.IntN(5) {
 	case 0:
 		w.base, w.format = 4_566_345_754_922_244, decimal
+	case 4: // digits below a nanosecond are rounded away
+		w.base = 1_234_567
+		w.format = func(ns int64) string {
+			if ns > 0 && w.r.IntN(2) == 0 {
+				return decimal(ns-1) + "9"
+			}
+			return decimal(ns) + "49"
+		}
 	case 1: // no more digits than needed, on both sides of zero
 		w.base = -400_000
 		w.format = func(ns int64) string { return strings.TrimSuffix(strings.TrimRight(decimal(ns), "0"), ".") }
