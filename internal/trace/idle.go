@@ -96,7 +96,7 @@ func (b *builder) idleSteps(stage uint8) []IdleStep {
 	list := []IdleStep{}
 	n := 0
 	for i, w := range b.windows {
-		if w.stage != stage || b.owner[i] != int32(i) {
+		if w.stage != stage || stage == noStage || b.owner[i] != int32(i) { // windows of no stage are no steps
 			continue
 		}
 		s := IdleStep{Step: n, StartUS: micros(w.ts - b.first)}

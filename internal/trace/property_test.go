@@ -480,6 +480,7 @@ func (w *world) checkIdle(t *testing.T, s *trace.Stage, o *stageTruth) {
 	require.Equal(t, []float64{us(all), us(totals["host"]), us(totals["dependency"]), us(totals["synchronisation"]), us(totals["unknown"])},
 		[]float64{i.IdleUS, i.HostUS, i.DependencyUS, i.SyncUS, i.UnknownUS}, s.Stage)
 	require.InDelta(t, part(all, all+o.busy), i.ShareOfWall, 1e-12)
+	require.Equal(t, w.idleSteps(s.Stage, o), i.Steps, s.Stage)
 	require.Len(t, i.Causes, len(o.gaps))
 	for _, c := range i.Causes {
 		var longest int64
@@ -498,6 +499,33 @@ func (w *world) checkIdle(t *testing.T, s *trace.Stage, o *stageTruth) {
 		require.InDelta(t, part(totals[c.Cause], all+o.busy), c.Share, 1e-12)
 		require.GreaterOrEqual(t, c.Ceiling, c.Share)
 	}
+}
+
+// idleSteps lists the steps of a stage with the most idle time: that of the gaps which end with their work.
+func (w *world) idleSteps(stage string, o *stageTruth) []trace.IdleStep {
+	_, _, owner := w.owners(stage)
+	of := map[int]map[string]int64{}
+	for cause, gaps := range o.gaps {
+		for n, ns := range gaps {
+			if step := w.gpu[n].step; step >= 0 && stage != trace.Unassigned {
+				if of[owner[step]] == nil {
+					of[owner[step]] = map[string]int64{}
+				}
+				of[owner[step]][cause] += ns
+				of[owner[step]]["all"] += ns
+			}
+		}
+	}
+	list := []trace.IdleStep{}
+	for n := range w.steps {
+		if to, ok := owner[n]; ok && to == n {
+			ns := of[n]
+			list = append(list, trace.IdleStep{Step: len(list), StartUS: us(w.steps[n].ts - w.first), IdleUS: us(ns["all"]), HostUS: us(ns["host"]),
+				DependencyUS: us(ns["dependency"]), SyncUS: us(ns["synchronisation"]), UnknownUS: us(ns["unknown"])})
+		}
+	}
+	slices.SortStableFunc(list, func(x, y trace.IdleStep) int { return cmp.Compare(y.IdleUS, x.IdleUS) })
+	return list[:min(5, len(list))]
 }
 
 // layerTimes gives a layer's begin, wall and summed time.
