@@ -491,7 +491,7 @@ func conciseRows(s trace.Stage, table string) []map[string]any {
 		}
 	case "fuse":
 		for _, f := range s.Fuse {
-			out = append(out, map[string]any{"id": f.ID, "stage": s.Stage, "pattern": f.Pattern, "state": f.State, "framework": f.Framework, "source": f.SourcePath, "why": short(f.Why, 160),
+			out = append(out, map[string]any{"id": f.ID, "stage": s.Stage, "pattern": f.Pattern, "state": f.State, "framework": f.Framework, "source": f.SourcePath, "also": frameworks(f.Also), "why": short(f.Why, 160),
 				"share": round(f.Share), "ceiling": round(f.Ceiling), "kernels": f.Kernels, "locations": places(f.Locations)})
 		}
 	case "idle":
@@ -502,6 +502,14 @@ func conciseRows(s trace.Stage, table string) []map[string]any {
 		for _, x := range s.Layers.Rows {
 			out = append(out, map[string]any{"id": x.ID, "stage": s.Stage, "role": x.Role, "pass": x.Pass, "layer": x.Index, "wall_us": round(x.WallUS), "sum_us": round(x.SumUS), "start_us": round(x.StartUS), "end_us": round(x.EndUS)})
 		}
+	}
+	return out
+}
+
+func frameworks(list []trace.FuseSource) []string {
+	out := []string{}
+	for _, a := range list {
+		out = append(out, a.Framework)
 	}
 	return out
 }

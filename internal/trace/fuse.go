@@ -177,10 +177,28 @@ func (b *builder) fuseTable(stage uint8, rows []Kernel, framework string, server
 			compareOwn(x.Framework == framework, y.Framework == framework),
 		)
 	})
+	list = alike(list)
 	for i := range list {
 		list[i].ID = rowID("fuse", stageNames[stage], i+1, b.digest)
 	}
 	return list
+}
+
+// alike makes one row of what several frameworks fuse alike in the same kernels; the first of them keeps it.
+func alike(list []Fuse) []Fuse {
+	out := []Fuse{}
+	for _, f := range list {
+		same := func(x Fuse) bool {
+			return x.Pattern == f.Pattern && x.State == f.State && x.Share == f.Share && slices.Equal(x.Kernels, f.Kernels)
+		}
+		if i := slices.IndexFunc(out, same); i >= 0 {
+			out[i].Also = append(out[i].Also, FuseSource{Framework: f.Framework, SourcePath: f.SourcePath, Provenance: f.Provenance, Upstream: f.Upstream})
+			continue
+		}
+		f.Also = []FuseSource{}
+		out = append(out, f)
+	}
+	return out
 }
 
 // compareOwn puts patterns of the trace's own framework first.

@@ -190,6 +190,9 @@ func statesIn(a *trace.Analysis) map[string]string {
 	out := map[string]string{}
 	for _, f := range a.Stages[0].Fuse {
 		out[f.Framework+" "+f.Pattern] = f.State
+		for _, also := range f.Also {
+			out[also.Framework+" "+f.Pattern] = f.State
+		}
 	}
 	return out
 }

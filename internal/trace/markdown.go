@@ -167,9 +167,22 @@ func (m *markdown) fuse(s *Stage) {
 	m.printf("\n### Fuse patterns\n\n")
 	m.table("Id", "State", "Pattern", "Share", "Why", "Exists in", "Hint", "At most")
 	for _, f := range s.Fuse {
-		m.row("`"+f.ID+"`", f.State, f.Pattern, percent(f.Share), cell(f.Why), fmt.Sprintf("%s `%s` (%s)", f.Framework, f.SourcePath, f.Upstream),
-			f.Hint, atMost(f.Ceiling))
+		m.row("`"+f.ID+"`", f.State, f.Pattern, percent(f.Share), cell(f.Why), existsIn(f), f.Hint, atMost(f.Ceiling))
 	}
+}
+
+// existsIn names where a pattern is fused.
+func existsIn(f Fuse) string {
+	text := fmt.Sprintf("%s `%s` (%s)", f.Framework, f.SourcePath, strings.ReplaceAll(f.Upstream, "_", " "))
+	for i, a := range f.Also {
+		if i == 0 {
+			text += "; also "
+		} else {
+			text += ", "
+		}
+		text += a.Framework
+	}
+	return text
 }
 
 func (m *markdown) idle(s *Stage) {

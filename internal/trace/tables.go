@@ -29,18 +29,28 @@ type Fuse struct {
 	Pattern string `json:"pattern"`
 	// State is "active" (the fused kernel runs), "missed" (its parts run unfused and every gate
 	// holds) or "undecided" (the parts run, a gate is unknown).
-	State      string     `json:"state"`
-	Framework  string     `json:"framework"` // framework the pattern exists in
-	SourcePath string     `json:"source_path"`
-	Provenance string     `json:"provenance"`
-	Upstream   string     `json:"upstream"` // "mainline" or "in_flight"
-	Hint       string     `json:"hint"`
-	Why        string     `json:"why"` // evidence, or the unknown gate
-	TotalUS    float64    `json:"total_us"`
-	Share      float64    `json:"share"`   // of the stage's summed GPU time
-	Kernels    []string   `json:"kernels"` // ids of the kernel rows involved
-	Locations  []Location `json:"locations"`
-	Ceiling    float64    `json:"ceiling"`
+	State      string `json:"state"`
+	Framework  string `json:"framework"` // framework the pattern exists in
+	SourcePath string `json:"source_path"`
+	Provenance string `json:"provenance"`
+	Upstream   string `json:"upstream"` // "mainline" or "in_flight"
+	// Also lists the other frameworks that fuse the same kernels alike.
+	Also      []FuseSource `json:"also"`
+	Hint      string       `json:"hint"`
+	Why       string       `json:"why"` // evidence, or the unknown gate
+	TotalUS   float64      `json:"total_us"`
+	Share     float64      `json:"share"`   // of the stage's summed GPU time
+	Kernels   []string     `json:"kernels"` // ids of the kernel rows involved
+	Locations []Location   `json:"locations"`
+	Ceiling   float64      `json:"ceiling"`
+}
+
+// FuseSource is where a framework has a fused kernel.
+type FuseSource struct {
+	Framework  string `json:"framework"`
+	SourcePath string `json:"source_path"`
+	Provenance string `json:"provenance"`
+	Upstream   string `json:"upstream"`
 }
 
 // Idle is the time the GPU waited, by cause, between the first and the last event of the trace.

@@ -144,6 +144,9 @@ func patterns(t *testing.T, server trace.Server, kernels ...string) map[string]s
 	out := map[string]string{}
 	for _, f := range a.Stages[0].Fuse {
 		out[f.Framework+" "+f.Pattern] = f.State
+		for _, also := range f.Also {
+			out[also.Framework+" "+f.Pattern] = f.State
+		}
 	}
 	return out
 }
