@@ -61,7 +61,7 @@ func runTrace(ctx context.Context, s streams, args []string) error {
 		if err := f.checkPage(); err != nil { // now rather than after minutes of reading
 			return err
 		}
-		opt = opt.WithStrips()
+		opt.Strip = true
 	}
 	a, err := trace.Analyze(ctx, f.paths, opt)
 	if err != nil {

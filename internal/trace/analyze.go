@@ -50,7 +50,7 @@ func analyze(ctx context.Context, paths []string, opt Options, m *mapping) (*Ana
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			results[i] = readFile(ctx, in, opt.Server, m, meter.add)
+			results[i] = readFile(ctx, in, opt, m, meter.add)
 		})
 	}
 	wg.Wait()
@@ -120,7 +120,7 @@ type result struct {
 }
 
 // readFile reads and analyses one file.
-func readFile(ctx context.Context, in input, server Server, m *mapping, read func(n int)) result {
+func readFile(ctx context.Context, in input, opt Options, m *mapping, read func(n int)) result {
 	p, digest, err := scanFile(ctx, in.path, false, read)
 	if err == nil && p.store.idless {
 		// GPU work without ids: read again, with the arrows that join it to its launches.
@@ -137,7 +137,7 @@ func readFile(ctx context.Context, in input, server Server, m *mapping, read fun
 	if stopped != nil {
 		f.Incomplete, f.OffsetBytes, f.Error = true, stopped.offset, stopped.Error()
 	}
-	return tabulate(f, p, in, server, m)
+	return tabulate(f, p, in, opt, m)
 }
 
 // scanFile runs the parser over one file.
@@ -157,7 +157,7 @@ func scanFile(ctx context.Context, path string, arrows bool, read func(n int)) (
 }
 
 // tabulate computes the tables of what was read.
-func tabulate(f File, p *parser, in input, server Server, m *mapping) result {
+func tabulate(f File, p *parser, in input, opt Options, m *mapping) result {
 	f.Events, f.Device = p.events, p.header.Device
 	if p.header.Rank >= 0 {
 		f.Rank = p.header.Rank
@@ -184,7 +184,7 @@ func tabulate(f File, p *parser, in input, server Server, m *mapping) result {
 		r.notes = append(r.notes, fmt.Sprintf("%q is of %s but holds no GPU work: its operators' times are of dispatching the work, not of the work", in.path, host))
 	}
 	r.file.Framework = b.frameworkName()
-	r.stages = b.stages(&r.file, server)
+	r.stages = b.stages(&r.file, opt)
 	return r
 }
 

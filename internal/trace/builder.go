@@ -92,7 +92,7 @@ func (b *builder) categoryOf(e uint32) string {
 }
 
 // stages computes the tables of every stage that has events.
-func (b *builder) stages(f *File, server Server) []Stage {
+func (b *builder) stages(f *File, opt Options) []Stage {
 	var all int64
 	for i := range b.groups {
 		all += b.groups[i].total
@@ -119,11 +119,11 @@ func (b *builder) stages(f *File, server Server) []Stage {
 		s.Idle = Idle{Causes: []IdleCause{}, Steps: []IdleStep{}}
 		if !b.onCPU {
 			s.Overlap = b.overlapTable(stage, s.all)
-			s.Fuse = b.fuseTable(stage, s.all, f.Framework, server)
+			s.Fuse = b.fuseTable(stage, s.all, f.Framework, opt.Server)
 			s.Idle = b.idleTable(stage, &idle[stage], s.Steps)
 			s.Layers = b.layerTable(stage)
 		}
-		if server.strips {
+		if opt.Strip {
 			s.Strip = b.strip(stage)
 		}
 		list = append(list, s)

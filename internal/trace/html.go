@@ -27,7 +27,7 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 })
 
 // WriteHTML renders an analysis as one page that needs nothing but a browser: per stage the figures, the strip of
-// a step (where Options.WithStrips asked for it) and the tables. Ranks are chosen as in WriteMarkdown. What comes
+// a step (where Options.Strip asked for it) and the tables. Ranks are chosen as in WriteMarkdown. What comes
 // from a trace is escaped, and the page allows no scripts.
 func WriteHTML(w io.Writer, a *Analysis) error {
 	return writePage(w, &page{Title: "Trace analysis", Sides: []*side{newSide("", "s", a)}})

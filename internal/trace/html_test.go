@@ -93,7 +93,7 @@ func pageOf(t *testing.T, a *trace.Analysis) (pageDoc, string) {
 func TestPageHoldsEveryTable(t *testing.T) {
 	t.Parallel()
 	a, err := trace.Analyze(t.Context(), []string{"testdata/tp2_prefill-TP-0.trace.json.gz", "testdata/tp2_prefill-TP-1.trace.json.gz"},
-		trace.Options{MinShare: 0.01}.WithStrips())
+		trace.Options{MinShare: 0.01, Strip: true})
 	require.NoError(t, err)
 	doc, page := pageOf(t, a)
 	s := &a.Stages[0]

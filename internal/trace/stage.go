@@ -48,7 +48,7 @@ type Stage struct {
 	Idle       Idle            `json:"idle"`
 	Layers     Layers          `json:"layers"`
 	Families   []Family        `json:"families"`
-	// Strip shows a representative step; only where it was asked for (Options.WithStrips).
+	// Strip shows a representative step; only where it was asked for (Options.Strip).
 	Strip *Strip `json:"strip,omitempty"`
 
 	all []Kernel // every row, for Row and Diff

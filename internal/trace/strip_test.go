@@ -14,7 +14,7 @@ import (
 // withStrips analyses paths with strips.
 func withStrips(t *testing.T, paths ...string) *trace.Analysis {
 	t.Helper()
-	a, err := trace.Analyze(t.Context(), paths, trace.Options{}.WithStrips())
+	a, err := trace.Analyze(t.Context(), paths, trace.Options{Strip: true})
 	require.NoError(t, err)
 	return a
 }

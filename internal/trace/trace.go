@@ -29,6 +29,8 @@ type Options struct {
 	Labels map[string]string
 	// Server tells what is known about the server; unknown facts leave fuse patterns undecided.
 	Server Server
+	// Strip asks for the stages' strips, too; without, none is computed.
+	Strip bool
 }
 
 // Server holds the server facts that gate fuse patterns. Zero values mean unknown.
@@ -37,12 +39,4 @@ type Server struct {
 	TP    int    // tensor-parallel size
 	// Quantization is the weights' or activations' precision as launched, for example "fp8" or "none".
 	Quantization string
-
-	strips bool // set by WithStrips: it goes where the server's facts go
-}
-
-// WithStrips asks for the stages' strips, too; without, none is computed.
-func (o Options) WithStrips() Options {
-	o.Server.strips = true
-	return o
 }
