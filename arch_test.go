@@ -29,16 +29,16 @@ const module = "github.com/sotaloop/sotaloop"
 var layers = [][]string{
 	{"internal/fault", "internal/redact", "internal/stats", "internal/chain", "skills"}, // words and arithmetic that know nothing of us
 	{"internal/contract", "internal/ledger", "internal/jobs", "internal/trace", "internal/policy", "gitops", "transcripts"},
-	{"internal/framework", "internal/bench", "hosts"}, // one edge each: a framework's text, a load, a machine
-	{"internal/rules", "internal/worker"},             // what is allowed; what runs on a host
-	{"internal/compare"},                              // rows to verdicts
-	{"internal/search"},                               // verdict-free choice of the next candidate
-	{"internal/loop"},                                 // the campaign
-	{"internal/report"},                               // reads the loop's state, never the reverse
-	{"internal/verify"},                               // renders and recomputes all of the above, offline
-	{"tools"},                                         // what an agent can ask for
-	{"server", "internal/dashboard", "internal/sim"},  // what the world speaks to
-	{"cmd/sotaloop"},                                  // composition
+	{"internal/framework", "internal/bench", "hosts"},          // one edge each: a framework's text, a load, a machine
+	{"internal/rules", "internal/worker", "internal/cookbook"}, // what is allowed; what runs on a host; where a search may begin
+	{"internal/compare"}, // rows to verdicts
+	{"internal/search"},  // verdict-free choice of the next candidate
+	{"internal/loop"},    // the campaign
+	{"internal/report"},  // reads the loop's state, never the reverse
+	{"internal/verify"},  // renders and recomputes all of the above, offline
+	{"tools"},            // what an agent can ask for
+	{"server", "internal/dashboard", "internal/sim"}, // what the world speaks to
+	{"cmd/sotaloop"}, // composition
 }
 
 // testSupport are packages that only tests import; like tests they are exempt from the layers.
