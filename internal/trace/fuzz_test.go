@@ -2,6 +2,7 @@ package trace_test
 
 import (
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ func FuzzAnalyze(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		path := filepath.Join(t.TempDir(), "x-TP-0.trace.json")
 		require.NoError(t, os.WriteFile(path, data, 0o600))
-		a, err := trace.Analyze(t.Context(), []string{path}, trace.Options{})
+		a, err := trace.Analyze(t.Context(), []string{path}, trace.Options{Strip: true, Mapping: []string{path}, Server: trace.Server{Model: "m", TP: 2, Quantization: "fp8"}})
 		if err != nil {
 			return
 		}
@@ -46,5 +47,9 @@ func FuzzAnalyze(f *testing.F) {
 		_, err = json.Marshal(a) // no NaN or infinity anywhere
 		require.NoError(t, err)
 		require.False(t, math.IsNaN(sum))
+		_, err = json.Marshal(trace.Diff(a, a))
+		require.NoError(t, err)
+		require.NoError(t, trace.WriteMarkdown(io.Discard, a))
+		require.NoError(t, trace.WriteHTML(io.Discard, a))
 	})
 }
