@@ -174,15 +174,14 @@ func (m *markdown) fuse(s *Stage) {
 // existsIn names where a pattern is fused.
 func existsIn(f Fuse) string {
 	text := fmt.Sprintf("%s `%s` (%s)", f.Framework, f.SourcePath, strings.ReplaceAll(f.Upstream, "_", " "))
-	for i, a := range f.Also {
-		if i == 0 {
-			text += "; also "
-		} else {
-			text += ", "
-		}
-		text += a.Framework
+	if len(f.Also) == 0 {
+		return text
 	}
-	return text
+	var also []string
+	for _, a := range f.Also {
+		also = append(also, a.Framework)
+	}
+	return text + "; also " + strings.Join(also, ", ")
 }
 
 func (m *markdown) idle(s *Stage) {
