@@ -21,9 +21,9 @@ import (
 // BenchmarkAnalyze reads five decode steps of a 28-layer model with Python stacks (about 19 MB of JSON), 25 times over in
 // one file, and 250 times where SOTALOOP_BENCH_LARGE is set. Beside it stands the decompression alone, in turn with it.
 func BenchmarkAnalyze(b *testing.B) {
-	copies := map[string]int{"424MB": 25}
+	copies := map[string]int{"x25": 25}
 	if os.Getenv("SOTALOOP_BENCH_LARGE") != "" {
-		copies["4GB"] = 250
+		copies["x250"] = 250
 	}
 	for name, n := range copies {
 		b.Run(name, func(b *testing.B) {
