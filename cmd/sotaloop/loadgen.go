@@ -19,16 +19,20 @@ import (
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
-const loadgenUsage = "usage: sotaloop loadgen certify [--streams 1000] [--itl 100ms] [--duration 10s] [--burst] [--json]"
+const loadgenUsage = "usage: sotaloop loadgen run --url http://HOST:PORT … (--help lists its flags), or sotaloop loadgen certify [--streams 1000] [--itl 100ms] [--duration 10s] [--burst] [--json]"
 
 // mockTTFT is the time to the certificate's first event, before its phase.
 const mockTTFT = 5 * time.Millisecond
 
-// runLoadgen shows what the load client itself adds to a measurement on this machine. Its verb mock is the other half,
-// which certify starts in a process of its own.
+// runLoadgen drives the load client: run offers a load to an endpoint, certify shows what the client itself adds to a
+// measurement on this machine. Its verb mock is the other half, which certify starts in a process of its own.
 func runLoadgen(ctx context.Context, s streams, args []string) error {
 	if len(args) == 0 {
-		return fault.New(fault.InvalidInput, "loadgen needs a verb").At("verb", "", "certify").Hint("%s", loadgenUsage)
+		return fault.New(fault.InvalidInput, "loadgen needs a verb").At("verb", "", "run", "certify").Hint("%s", loadgenUsage)
+	}
+	if args[0] == "run" {
+		runtime.GOMAXPROCS(bench.Slots())
+		return runLoadgenRun(ctx, s, args[1:])
 	}
 	set := flag.NewFlagSet("loadgen "+args[0], flag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -52,7 +56,7 @@ func runLoadgen(ctx context.Context, s streams, args []string) error {
 	case "mock":
 		return serveMock(ctx, s, spec.ITL)
 	}
-	return fault.New(fault.InvalidInput, "unknown verb %q", args[0]).At("verb", args[0], "certify").Hint("%s", loadgenUsage)
+	return fault.New(fault.InvalidInput, "unknown verb %q", args[0]).At("verb", args[0], "run", "certify").Hint("%s", loadgenUsage)
 }
 
 // certify measures the client against a mock and prints the certificate.

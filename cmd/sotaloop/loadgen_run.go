@@ -1,0 +1,541 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/sotaloop/sotaloop/internal/bench"
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/redact"
+)
+
+// loadgenRunUsage is the help of `sotaloop loadgen run`.
+const loadgenRunUsage = `usage: sotaloop loadgen run --url http://HOST:PORT --input-len N --output-len N (--max-concurrency N | --request-rate R)
+       sotaloop loadgen run --url http://HOST:PORT --scenario FILE.json
+
+Offers a load to an endpoint of yours with the product's own client and prints what it measured.
+
+  --endpoint NAME       completions (default) or generate; chat takes no token ids, which random prompts are
+  --model NAME          as requests name it; default: the only one of /v1/models
+  --api-key-env NAME    environment variable that holds the key, sent as a bearer token and shown nowhere
+  --scenario FILE       a scenario as contracts have it, instead of the next flags
+  --input-len N, --output-len N
+                        tokens of every request
+  --num-prompts N       requests to measure
+  --max-concurrency N   closed loop: slots, each sends its next request when the last one has ended
+  --request-rate R      open loop: requests a second
+  --arrival MODE        closed, poisson, constant or burst; default: closed for a concurrency, poisson for a rate
+  --ignore-eos=BOOL     default true: every answer has --output-len tokens
+  --warmup N            most unmeasured waves before the load, which end as soon as the server has settled; default 5
+  --window D            shortest window of an open loop; default 60s
+  --request-timeout D   longest time of one request; default 30m
+  --vocab LO:HI         token ids of random prompts, HI excluded
+  --seed N              of prompts and arrivals; default: another one each time
+  --sla KEY=LIMIT,…     limits as contracts name them: max_p99_ttft_ms=1500 (or p99_ttft_ms), min_success_rate=0.99
+  --goodput KEY=LIMIT,… limits of each request, for goodput and attainment: ttft_user_ms, tpot_ms, e2e_user_ms
+  --out FILE            the record of every request, as zstd-compressed JSON lines
+  --json                one JSON object on standard output
+`
+
+// What is assumed of a load when nothing is said.
+const (
+	runWarmup     = 5
+	runPrompts    = 100
+	mostRequests  = 10_000_000 // as many as stored records may hold
+	modelsTimeout = 10 * time.Second
+)
+
+// runVocab is the token ids of random prompts where the vocabulary is not known: without the first ones, which are
+// often special, and inside the smallest vocabulary that is common, 32,000.
+func runVocab() bench.TokenRange { return bench.TokenRange{Lo: 256, Hi: 30000} }
+
+// loadgenRun is one `loadgen run`: its flags and what follows from them.
+type loadgenRun struct {
+	url, endpoint, model, keyEnv string
+	file, out                    string
+	json                         bool
+	rate                         float64
+	slots                        int
+	given                        map[string]bool
+	sla                          contract.SLA
+
+	target  bench.Target
+	spec    bench.Spec
+	redact  *redact.Redactor
+	assumed []string
+	note    func(text string) // tells the person at once
+}
+
+// runLoadgenRun offers one load and prints its result. Failed requests are a result; none that succeeded is an error.
+func runLoadgenRun(ctx context.Context, s streams, args []string) error {
+	r := &loadgenRun{given: map[string]bool{}, sla: contract.SLA{}, note: func(text string) { fmt.Fprintln(s.Err, text) }}
+	if err := r.parse(args); errors.Is(err, flag.ErrHelp) {
+		_, err := io.WriteString(s.Out, loadgenRunUsage)
+		return err
+	} else if err != nil {
+		return err
+	}
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	records, err := newRecordsFile(r.out)
+	if err != nil {
+		return err
+	}
+	defer records.discard()
+	if err := r.greet(ctx); err != nil {
+		return err
+	}
+	progress := newProgressLine(s.Err)
+	point, failed := bench.Run(ctx, r.target, r.spec, progress.show)
+	progress.end()
+	if point == nil {
+		return failed
+	}
+	result := r.result(point, failed != nil)
+	if result.RawSHA256, err = records.keep(point.Recording); err != nil {
+		return err
+	}
+	if r.json {
+		encode := json.NewEncoder(s.Out)
+		encode.SetEscapeHTML(false)
+		err = encode.Encode(result)
+	} else {
+		_, err = io.WriteString(s.Out, result.text())
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("write result: %w", err)
+	case failed != nil:
+		return failed
+	case point.Status != bench.StatusOK:
+		return fault.New(fault.FrameworkFailed, "the load gave no measurement: %s", point.Reason)
+	}
+	return nil
+}
+
+// parse reads the flags.
+func (r *loadgenRun) parse(args []string) error {
+	set := flag.NewFlagSet("loadgen run", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	sc := &r.spec.Scenario
+	*sc = contract.Scenario{Name: "loadgen", Kind: contract.KindRandom, Stream: true}
+	set.StringVar(&r.url, "url", "", "")
+	set.StringVar(&r.endpoint, "endpoint", "completions", "")
+	set.StringVar(&r.model, "model", "", "")
+	set.StringVar(&r.keyEnv, "api-key-env", "", "")
+	set.StringVar(&r.file, "scenario", "", "")
+	set.IntVar(&sc.InputLen, "input-len", 0, "")
+	set.IntVar(&sc.OutputLen, "output-len", 0, "")
+	set.IntVar(&sc.NumPrompts, "num-prompts", 0, "")
+	set.IntVar(&r.slots, "max-concurrency", 0, "")
+	set.Float64Var(&r.rate, "request-rate", 0, "")
+	set.Func("arrival", "", func(v string) error { sc.Arrival = contract.Arrival(v); return nil })
+	set.BoolVar(&sc.IgnoreEOS, "ignore-eos", true, "")
+	set.IntVar(&sc.WarmupWaves, "warmup", runWarmup, "")
+	set.DurationVar(&r.spec.Window.Min, "window", bench.DefaultWindow, "")
+	set.DurationVar(&r.spec.RequestTimeout, "request-timeout", bench.DefaultRequestTimeout, "")
+	r.spec.Vocab = runVocab()
+	set.Func("vocab", "", func(v string) error { return readVocab(v, &r.spec.Vocab) })
+	set.Uint64Var(&r.spec.Seed, "seed", 0, "")
+	set.Func("sla", "", func(v string) error { return readLimits(v, r.limit) })
+	set.Func("goodput", "", func(v string) error { return readLimits(v, r.perRequest) })
+	set.StringVar(&r.out, "out", "", "")
+	set.BoolVar(&r.json, "json", false, "")
+	rest, err := parseMixed(set, args)
+	if err != nil {
+		return fault.Wrap(fault.InvalidInput, err, "loadgen run").Hint("sotaloop loadgen run --help lists the flags")
+	}
+	if len(rest) > 0 {
+		return fault.New(fault.InvalidInput, "loadgen run takes flags only").Hint("sotaloop loadgen run --help lists them")
+	}
+	set.Visit(func(f *flag.Flag) { r.given[f.Name] = true })
+	return nil
+}
+
+// readVocab reads LO:HI.
+func readVocab(v string, into *bench.TokenRange) error {
+	low, high, ok := strings.Cut(v, ":")
+	lo, err1 := strconv.Atoi(low)
+	hi, err2 := strconv.Atoi(high)
+	if !ok || err1 != nil || err2 != nil || lo < 0 || hi < lo+2 {
+		return errors.New("not LO:HI, for example 256:30000")
+	}
+	into.Lo, into.Hi = lo, hi
+	return nil
+}
+
+// readLimits reads KEY=LIMIT,….
+func readLimits(v string, set func(key string, limit float64) error) error {
+	for _, part := range strings.Split(v, ",") {
+		key, number, ok := strings.Cut(strings.TrimSpace(part), "=")
+		limit, err := strconv.ParseFloat(number, 64)
+		if !ok || err != nil {
+			return fmt.Errorf("%q is not KEY=LIMIT", part)
+		}
+		if err := set(key, limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// limit takes one limit of the SLA; p99_ttft_ms is short for max_p99_ttft_ms.
+func (r *loadgenRun) limit(key string, limit float64) error {
+	if slices.Contains(contract.SLAKeys(), "max_"+key) {
+		key = "max_" + key
+	}
+	r.sla[key] = limit
+	return r.sla.Validate()
+}
+
+// perRequest takes one limit of each request.
+func (r *loadgenRun) perRequest(key string, limit float64) error {
+	if r.spec.Goodput == nil {
+		r.spec.Goodput = &contract.Goodput{}
+	}
+	field := map[string]*float64{"ttft_user_ms": &r.spec.Goodput.TTFTUserMS, "tpot_ms": &r.spec.Goodput.TPOTMS, "e2e_user_ms": &r.spec.Goodput.E2EUserMS}[key]
+	if field == nil || !(limit > 0) || math.IsInf(limit, 0) {
+		return fmt.Errorf("%s=%v is none of ttft_user_ms, tpot_ms, e2e_user_ms with a positive number of milliseconds", key, limit)
+	}
+	*field = limit
+	return nil
+}
+
+// prepare completes target and spec from the flags and refuses what can be refused without the server.
+func (r *loadgenRun) prepare() error {
+	if err := r.address(); err != nil {
+		return err
+	}
+	if err := r.key(); err != nil {
+		return err
+	}
+	if err := r.scenario(); err != nil {
+		return err
+	}
+	if !r.given["seed"] {
+		r.spec.Seed = rand.Uint64() //nolint:gosec // prompts need to differ, not to be secret
+		r.assume("seed %d, drawn: another run sends other prompts, which no prefix cache holds (--seed repeats this one)", r.spec.Seed)
+	}
+	s := r.spec.Scenario
+	if s.Kind == contract.KindRandom && !r.given["vocab"] {
+		r.assume("token ids from %d to %d, since the vocabulary is not known (--vocab LO:HI)", r.spec.Vocab.Lo, r.spec.Vocab.Hi-1)
+	}
+	if err := r.spec.Validate(); err != nil {
+		return err
+	}
+	return r.bounds(s)
+}
+
+// address makes the target of --url and --endpoint. What stands between slashes is not shown again: it may be a secret.
+func (r *loadgenRun) address() error {
+	u, err := url.Parse(r.url)
+	if err != nil || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return fault.New(fault.InvalidInput, "--url is scheme, host and port only").At("url", "").
+			Hint("for example --url http://127.0.0.1:8000; the path follows from --endpoint, a key from --api-key-env")
+	}
+	r.target.BaseURL = strings.TrimRight(r.url, "/")
+	paths := map[string]string{"completions": bench.PathCompletions, "chat": bench.PathChat, "generate": bench.PathGenerate}
+	r.target.Path = r.endpoint
+	if path, ok := paths[r.endpoint]; ok {
+		r.target.Path = path
+	}
+	if !slices.Contains(bench.Paths(), r.target.Path) {
+		return fault.New(fault.InvalidInput, "unknown endpoint %q", r.endpoint).At("endpoint", r.endpoint, slices.Sorted(maps.Keys(paths))...)
+	}
+	return r.target.Validate()
+}
+
+// key takes the key from the environment.
+func (r *loadgenRun) key() error {
+	if r.keyEnv == "" {
+		return nil
+	}
+	key := os.Getenv(r.keyEnv)
+	if key == "" || strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return fault.New(fault.InvalidInput, "--api-key-env: that variable is empty or holds what no header can carry").At("api-key-env", "").
+			Hint("name the variable, not the key: export API_KEY=… and --api-key-env API_KEY")
+	}
+	r.redact = redact.New(map[string]string{r.keyEnv: key})
+	r.target.Header = map[string]string{"Authorization": "Bearer " + key}
+	return nil
+}
+
+// scenario reads the scenario's file or completes the one of the flags.
+func (r *loadgenRun) scenario() error {
+	s := &r.spec.Scenario
+	if r.file != "" {
+		for _, name := range []string{"input-len", "output-len", "num-prompts", "max-concurrency", "request-rate", "arrival", "ignore-eos", "warmup"} {
+			if r.given[name] {
+				return fault.New(fault.InvalidInput, "--%s and --scenario: the file says it", name).At(name, "")
+			}
+		}
+		raw, err := os.ReadFile(r.file)
+		if err != nil {
+			return fault.Wrap(fault.NotFound, err, "open scenario")
+		}
+		*s = contract.Scenario{}
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.DisallowUnknownFields()
+		if err := d.Decode(s); err != nil {
+			return fault.Wrap(fault.InvalidInput, err, "read scenario %q", r.file)
+		}
+		return r.supported()
+	}
+	if r.given["max-concurrency"] {
+		s.MaxConcurrency = &r.slots
+	}
+	if r.given["request-rate"] {
+		s.RequestRate = &r.rate
+	}
+	if err := r.chooseArrival(); err != nil {
+		return err
+	}
+	if !r.given["ignore-eos"] {
+		r.assume("ignore_eos, so that every answer has its full length")
+	}
+	if !r.given["warmup"] {
+		r.assume("at most %d unmeasured waves first (--warmup)", runWarmup)
+	}
+	return r.supported()
+}
+
+// chooseArrival chooses arrival and number of prompts where the flags leave them open.
+func (r *loadgenRun) chooseArrival() error {
+	s := &r.spec.Scenario
+	switch {
+	case s.Arrival != "":
+	case s.MaxConcurrency != nil:
+		s.Arrival = contract.ArrivalClosed
+	case s.RequestRate != nil:
+		s.Arrival = contract.ArrivalPoisson
+		r.assume("poisson arrivals (--arrival)")
+	default:
+		return fault.New(fault.InvalidInput, "no load named").Hint("give --max-concurrency N, --request-rate R, or --arrival burst")
+	}
+	if r.given["num-prompts"] {
+		return nil
+	}
+	switch {
+	case s.Arrival == contract.ArrivalClosed && s.MaxConcurrency != nil:
+		s.NumPrompts = max(runPrompts, 10**s.MaxConcurrency)
+	case s.RequestRate != nil && *s.RequestRate > 0 && *s.RequestRate < mostRequests:
+		s.NumPrompts = int(math.Ceil(*s.RequestRate * r.spec.Window.Min.Seconds()))
+	default:
+		s.NumPrompts = runPrompts
+	}
+	r.assume("%d prompts (--num-prompts)", s.NumPrompts)
+	return nil
+}
+
+// supported refuses scenarios whose prompts this command does not have.
+func (r *loadgenRun) supported() error {
+	s := r.spec.Scenario
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	if s.Kind != contract.KindRandom || s.Arrival == contract.ArrivalReplay {
+		return fault.New(fault.InvalidInput, "loadgen run sends random prompts, not those of a dataset").At("scenarios.kind", s.Kind, contract.KindRandom)
+	}
+	if r.target.Path == bench.PathChat {
+		return fault.New(fault.InvalidInput, "random prompts are token ids, which %s does not take", r.target.Path).At("endpoint", r.endpoint, "completions", "generate")
+	}
+	return nil
+}
+
+// bounds refuses loads that cannot be, and limits that the window has too few requests for.
+func (r *loadgenRun) bounds(s contract.Scenario) error {
+	window := float64(s.NumPrompts)
+	switch {
+	case s.Arrival == contract.ArrivalClosed:
+		window -= float64(*s.MaxConcurrency)
+	case s.RequestRate != nil && (math.IsNaN(*s.RequestRate) || math.IsInf(*s.RequestRate, 0)):
+		return fault.New(fault.InvalidInput, "request_rate must be a number").At("request-rate", fmt.Sprint(*s.RequestRate)).Hint("everything at once is --arrival burst")
+	case s.RequestRate != nil:
+		window = max(window, *s.RequestRate*r.spec.Window.Min.Seconds())
+		r.assume("a window of %.4g s, about %.0f requests, and load before and after it", window / *s.RequestRate, window)
+	}
+	switch {
+	case s.WarmupWaves < 0 || r.spec.Window.Min <= 0 || r.spec.RequestTimeout <= 0:
+		return fault.New(fault.InvalidInput, "--warmup cannot be negative, --window and --request-timeout must be positive")
+	case window > mostRequests || s.InputLen > mostRequests || s.OutputLen > mostRequests:
+		return fault.New(fault.InvalidInput, "at most %d requests and tokens", mostRequests).At("num-prompts", fmt.Sprintf("%.4g", window))
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.sla)) {
+		q, ok := map[string]float64{"max_p50": 0.5, "max_p95": 0.95, "max_p99": 0.99}[key[:min(len(key), 7)]]
+		if need := bench.RequestsFor(q); ok && window < float64(need) {
+			return fault.New(fault.InvalidInput, "%s needs %d requests in the measured window, this load has about %.0f", key, need, window).At("sla", key).
+				Hint("give more prompts, or a limit on a lower percentile")
+		}
+	}
+	return nil
+}
+
+// assume notes what nobody said.
+func (r *loadgenRun) assume(format string, args ...any) {
+	r.assumed = append(r.assumed, fmt.Sprintf(format, args...))
+}
+
+// clean makes a server's words fit for showing: without the key and without control characters.
+func (r *loadgenRun) clean(text string) string {
+	printable := strings.Map(func(c rune) rune {
+		if c == '\t' || c == '\n' {
+			return ' '
+		}
+		if !unicode.IsPrint(c) {
+			return -1
+		}
+		return c
+	}, text)
+	return r.redact.String(printable)
+}
+
+// served is one model of /v1/models.
+type served struct {
+	ID          string `json:"id"`
+	MaxModelLen int    `json:"max_model_len"` // 0 where the server does not say
+}
+
+// greet asks the server what it serves, then sends one request of the load's shape, which nothing measures, so that a
+// wrong address, key, model or length is told before the load rather than by all of its requests.
+func (r *loadgenRun) greet(ctx context.Context) error {
+	list, err := r.models(ctx)
+	if err != nil {
+		return err
+	}
+	if r.target.Path != bench.PathGenerate {
+		if err := r.chooseModel(list); err != nil {
+			return err
+		}
+	}
+	s := r.spec.Scenario
+	for _, m := range list {
+		if m.ID == r.model && m.MaxModelLen > 0 && s.InputLen+s.OutputLen > m.MaxModelLen {
+			return fault.New(fault.InvalidInput, "%d tokens in and %d out are more than the server's max_model_len of %d", s.InputLen, s.OutputLen, m.MaxModelLen).
+				At("input_len", fmt.Sprint(s.InputLen+s.OutputLen))
+		}
+	}
+	r.target.Model = r.model
+	one := r.spec
+	one.Scenario.Arrival, one.Scenario.NumPrompts, one.Scenario.WarmupWaves = contract.ArrivalBurst, 1, 0
+	one.Scenario.RequestRate, one.Scenario.MaxConcurrency = nil, nil
+	one.Seed = bench.MixSeed(r.spec.Seed, "greeting", s.Name, 0)
+	point, err := bench.Run(ctx, r.target, one, nil)
+	if err != nil {
+		return err
+	}
+	for _, rec := range point.Recording.Records {
+		if !rec.OK() {
+			return r.greeted(rec)
+		}
+	}
+	return nil
+}
+
+// greeted turns the greeting's failure into a fault where the load's requests could only fail alike.
+func (r *loadgenRun) greeted(rec *bench.Record) error {
+	said := strings.TrimPrefix(r.clean(rec.Error), string(rec.ErrorClass)+": ")
+	switch {
+	case rec.ErrorClass == bench.ErrConnect:
+		return fault.New(fault.HostUnreachable, "no connection to %q: %s", r.target.BaseURL, said)
+	case rec.HTTPStatus == http.StatusUnauthorized || rec.HTTPStatus == http.StatusForbidden:
+		return r.refusedKey(said)
+	case rec.HTTPStatus == http.StatusNotFound || rec.HTTPStatus == http.StatusMethodNotAllowed:
+		return fault.New(fault.NotFound, "the server has no %s, or no model %q: %s", r.target.Path, r.model, said).At("endpoint", r.endpoint).
+			Hint("give --endpoint and --model as the server has them")
+	case slices.Contains([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity}, rec.HTTPStatus):
+		return fault.New(fault.InvalidInput, "the server refuses requests of this shape: %s", said).
+			Hint("compare --input-len and --output-len with the server's context length, --vocab with its vocabulary")
+	}
+	r.note(fmt.Sprintf("the first request failed (%s: %s); the load begins all the same", rec.ErrorClass, said))
+	return nil
+}
+
+func (r *loadgenRun) refusedKey(said string) error {
+	hint := "name the environment variable that holds the key: --api-key-env NAME"
+	if r.keyEnv != "" {
+		hint = "check the value of the variable that --api-key-env names"
+	}
+	return fault.New(fault.InvalidInput, "the server refused the key or the lack of one: %s", said).At("api-key-env", "").Hint("%s", hint)
+}
+
+// models asks for /v1/models; nil where the server has no such list.
+func (r *loadgenRun) models(ctx context.Context) ([]served, error) {
+	ctx, stop := context.WithTimeout(ctx, modelsTimeout)
+	defer stop()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.target.BaseURL+"/v1/models", http.NoBody)
+	if err != nil {
+		return nil, fault.Wrap(fault.InvalidInput, err, "ask for /v1/models")
+	}
+	for name, value := range r.target.Header {
+		request.Header.Set(name, value)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, // like the load: no proxy, no redirect
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := client.Do(request)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil, fault.Wrap(fault.Canceled, context.Cause(ctx), "ask for /v1/models")
+	case err != nil:
+		var at *url.Error
+		if errors.As(err, &at) {
+			err = at.Err
+		}
+		return nil, fault.New(fault.HostUnreachable, "no answer from %q: %s", r.target.BaseURL, r.clean(err.Error())).At("url", r.target.BaseURL).
+			Hint("check that the server runs and that --url names its port")
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden {
+		return nil, r.refusedKey(answer.Status)
+	}
+	var list struct {
+		Data []served `json:"data"`
+	}
+	if answer.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(answer.Body, 16<<20)).Decode(&list) != nil {
+		return nil, nil
+	}
+	return list.Data, nil
+}
+
+// chooseModel holds --model against the list, or takes the only one of it.
+func (r *loadgenRun) chooseModel(list []served) error {
+	ids := make([]string, len(list))
+	for i, m := range list {
+		ids[i] = m.ID
+	}
+	shown := make([]string, len(ids))
+	for i, id := range ids {
+		shown[i] = r.clean(id)
+	}
+	switch {
+	case r.model != "" && (len(ids) == 0 || slices.Contains(ids, r.model)):
+		return nil
+	case r.model != "":
+		return fault.New(fault.NotFound, "the server has no model %q", r.model).At("model", r.model, shown...)
+	case len(ids) == 0:
+		return fault.New(fault.InvalidInput, "the server names no model under /v1/models").At("model", "").Hint("give --model NAME")
+	case len(ids) > 1:
+		return fault.New(fault.InvalidInput, "the server has %d models", len(ids)).At("model", "", shown...).Hint("choose one: --model NAME")
+	}
+	r.model = ids[0]
+	r.assume("model %q, the only one of /v1/models", shown[0])
+	r.note(fmt.Sprintf("model %q, the only one of /v1/models", shown[0]))
+	return nil
+}
