@@ -128,6 +128,7 @@ func cutShort(p *bench.Point) {
 			until.Header.Window.End = max(until.Header.Window.End, rec.Sched+1)
 		}
 	}
+	p.Warnings = slices.DeleteFunc(p.Warnings, func(text string) bool { return strings.HasPrefix(text, "the window of ") }) // the planned one
 	p.Window, p.Metrics, p.Trends, p.Overloaded = until.Header.Window, bench.Measure(&until), bench.Trends(&until), false
 	for _, t := range p.Trends {
 		p.Overloaded = p.Overloaded || t.Rising
@@ -140,7 +141,7 @@ func (l *loadgenResult) text() string {
 	w := l.Workload
 	load := fmt.Sprintf("%s arrivals", w.Arrival)
 	switch {
-	case w.MaxConcurrency != nil:
+	case w.Arrival == contract.ArrivalClosed:
 		load = fmt.Sprintf("closed loop of %d slots", *w.MaxConcurrency)
 	case w.RequestRate != nil:
 		load = fmt.Sprintf("%s arrivals at %g requests/s", w.Arrival, *w.RequestRate)

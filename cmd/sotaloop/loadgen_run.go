@@ -11,13 +11,11 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
@@ -56,10 +54,9 @@ Offers a load to an endpoint of yours with the product's own client and prints w
 
 // What is assumed of a load when nothing is said.
 const (
-	runWarmup     = 5
-	runPrompts    = 100
-	mostRequests  = 10_000_000 // as many as stored records may hold
-	modelsTimeout = 10 * time.Second
+	runWarmup    = 5
+	runPrompts   = 100
+	mostRequests = 10_000_000 // as many as stored records may hold
 )
 
 // runVocab is the token ids of random prompts where the vocabulary is not known: without the first ones, which are
@@ -100,10 +97,10 @@ func runLoadgenRun(ctx context.Context, s streams, args []string) error {
 		return err
 	}
 	defer records.discard()
-	if err := r.greet(ctx); err != nil {
+	progress := newProgressLine(s.Err)
+	if err := r.greet(ctx, progress); err != nil {
 		return err
 	}
-	progress := newProgressLine(s.Err)
 	point, failed := bench.Run(ctx, r.target, r.spec, progress.show)
 	progress.end()
 	if point == nil {
@@ -333,13 +330,14 @@ func (r *loadgenRun) chooseArrival() error {
 	if r.given["num-prompts"] {
 		return nil
 	}
+	_, need := r.needed()
 	switch {
 	case s.Arrival == contract.ArrivalClosed && s.MaxConcurrency != nil:
-		s.NumPrompts = max(runPrompts, 10**s.MaxConcurrency)
+		s.NumPrompts = max(runPrompts, 10**s.MaxConcurrency, need+2**s.MaxConcurrency)
 	case s.RequestRate != nil && *s.RequestRate > 0 && *s.RequestRate < mostRequests:
-		s.NumPrompts = int(math.Ceil(*s.RequestRate * r.spec.Window.Min.Seconds()))
+		s.NumPrompts = max(need, int(math.Ceil(*s.RequestRate*r.spec.Window.Min.Seconds())))
 	default:
-		s.NumPrompts = runPrompts
+		s.NumPrompts = max(need, runPrompts)
 	}
 	r.assume("%d prompts (--num-prompts)", s.NumPrompts)
 	return nil
@@ -354,6 +352,12 @@ func (r *loadgenRun) supported() error {
 	if s.Kind != contract.KindRandom || s.Arrival == contract.ArrivalReplay {
 		return fault.New(fault.InvalidInput, "loadgen run sends random prompts, not those of a dataset").At("scenarios.kind", s.Kind, contract.KindRandom)
 	}
+	if s.Arrival == contract.ArrivalBurst && (s.MaxConcurrency != nil || s.RequestRate != nil) {
+		return fault.New(fault.InvalidInput, "a burst sends everything at once: it has neither request_rate nor max_concurrency").At("scenarios.arrival", string(s.Arrival))
+	}
+	if !s.Stream {
+		r.assume("no streaming, as the scenario says: nothing tells when the first token came")
+	}
 	if r.target.Path == bench.PathChat {
 		return fault.New(fault.InvalidInput, "random prompts are token ids, which %s does not take", r.target.Path).At("endpoint", r.endpoint, "completions", "generate")
 	}
@@ -365,7 +369,7 @@ func (r *loadgenRun) bounds(s contract.Scenario) error {
 	window := float64(s.NumPrompts)
 	switch {
 	case s.Arrival == contract.ArrivalClosed:
-		window -= float64(*s.MaxConcurrency)
+		window -= 2 * float64(*s.MaxConcurrency) // its first and its last wave
 	case s.RequestRate != nil && (math.IsNaN(*s.RequestRate) || math.IsInf(*s.RequestRate, 0)):
 		return fault.New(fault.InvalidInput, "request_rate must be a number").At("request-rate", fmt.Sprint(*s.RequestRate)).Hint("everything at once is --arrival burst")
 	case s.RequestRate != nil:
@@ -378,14 +382,22 @@ func (r *loadgenRun) bounds(s contract.Scenario) error {
 	case window > mostRequests || s.InputLen > mostRequests || s.OutputLen > mostRequests:
 		return fault.New(fault.InvalidInput, "at most %d requests and tokens", mostRequests).At("num-prompts", fmt.Sprintf("%.4g", window))
 	}
-	for _, key := range slices.Sorted(maps.Keys(r.sla)) {
-		q, ok := map[string]float64{"max_p50": 0.5, "max_p95": 0.95, "max_p99": 0.99}[key[:min(len(key), 7)]]
-		if need := bench.RequestsFor(q); ok && window < float64(need) {
-			return fault.New(fault.InvalidInput, "%s needs %d requests in the measured window, this load has about %.0f", key, need, window).At("sla", key).
-				Hint("give more prompts, or a limit on a lower percentile")
-		}
+	if key, need := r.needed(); window < float64(need) {
+		return fault.New(fault.InvalidInput, "%s needs %d requests in the measured window, this load has about %.0f", key, need, window).At("sla", key).
+			Hint("give --num-prompts %d, or a limit on a lower percentile", s.NumPrompts+need-int(window))
 	}
 	return nil
+}
+
+// needed is the limit that takes the most requests to judge, and how many.
+func (r *loadgenRun) needed() (key string, requests int) {
+	for _, k := range slices.Sorted(maps.Keys(r.sla)) {
+		q, ok := map[string]float64{"max_p50": 0.5, "max_p95": 0.95, "max_p99": 0.99}[k[:min(len(k), 7)]]
+		if n := bench.RequestsFor(q); ok && n > requests {
+			key, requests = k, n
+		}
+	}
+	return key, requests
 }
 
 // assume notes what nobody said.
@@ -405,137 +417,4 @@ func (r *loadgenRun) clean(text string) string {
 		return c
 	}, text)
 	return r.redact.String(printable)
-}
-
-// served is one model of /v1/models.
-type served struct {
-	ID          string `json:"id"`
-	MaxModelLen int    `json:"max_model_len"` // 0 where the server does not say
-}
-
-// greet asks the server what it serves, then sends one request of the load's shape, which nothing measures, so that a
-// wrong address, key, model or length is told before the load rather than by all of its requests.
-func (r *loadgenRun) greet(ctx context.Context) error {
-	list, err := r.models(ctx)
-	if err != nil {
-		return err
-	}
-	if r.target.Path != bench.PathGenerate {
-		if err := r.chooseModel(list); err != nil {
-			return err
-		}
-	}
-	s := r.spec.Scenario
-	for _, m := range list {
-		if m.ID == r.model && m.MaxModelLen > 0 && s.InputLen+s.OutputLen > m.MaxModelLen {
-			return fault.New(fault.InvalidInput, "%d tokens in and %d out are more than the server's max_model_len of %d", s.InputLen, s.OutputLen, m.MaxModelLen).
-				At("input_len", fmt.Sprint(s.InputLen+s.OutputLen))
-		}
-	}
-	r.target.Model = r.model
-	one := r.spec
-	one.Scenario.Arrival, one.Scenario.NumPrompts, one.Scenario.WarmupWaves = contract.ArrivalBurst, 1, 0
-	one.Scenario.RequestRate, one.Scenario.MaxConcurrency = nil, nil
-	one.Seed = bench.MixSeed(r.spec.Seed, "greeting", s.Name, 0)
-	point, err := bench.Run(ctx, r.target, one, nil)
-	if err != nil {
-		return err
-	}
-	for _, rec := range point.Recording.Records {
-		if !rec.OK() {
-			return r.greeted(rec)
-		}
-	}
-	return nil
-}
-
-// greeted turns the greeting's failure into a fault where the load's requests could only fail alike.
-func (r *loadgenRun) greeted(rec *bench.Record) error {
-	said := strings.TrimPrefix(r.clean(rec.Error), string(rec.ErrorClass)+": ")
-	switch {
-	case rec.ErrorClass == bench.ErrConnect:
-		return fault.New(fault.HostUnreachable, "no connection to %q: %s", r.target.BaseURL, said)
-	case rec.HTTPStatus == http.StatusUnauthorized || rec.HTTPStatus == http.StatusForbidden:
-		return r.refusedKey(said)
-	case rec.HTTPStatus == http.StatusNotFound || rec.HTTPStatus == http.StatusMethodNotAllowed:
-		return fault.New(fault.NotFound, "the server has no %s, or no model %q: %s", r.target.Path, r.model, said).At("endpoint", r.endpoint).
-			Hint("give --endpoint and --model as the server has them")
-	case slices.Contains([]int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity}, rec.HTTPStatus):
-		return fault.New(fault.InvalidInput, "the server refuses requests of this shape: %s", said).
-			Hint("compare --input-len and --output-len with the server's context length, --vocab with its vocabulary")
-	}
-	r.note(fmt.Sprintf("the first request failed (%s: %s); the load begins all the same", rec.ErrorClass, said))
-	return nil
-}
-
-func (r *loadgenRun) refusedKey(said string) error {
-	hint := "name the environment variable that holds the key: --api-key-env NAME"
-	if r.keyEnv != "" {
-		hint = "check the value of the variable that --api-key-env names"
-	}
-	return fault.New(fault.InvalidInput, "the server refused the key or the lack of one: %s", said).At("api-key-env", "").Hint("%s", hint)
-}
-
-// models asks for /v1/models; nil where the server has no such list.
-func (r *loadgenRun) models(ctx context.Context) ([]served, error) {
-	ctx, stop := context.WithTimeout(ctx, modelsTimeout)
-	defer stop()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.target.BaseURL+"/v1/models", http.NoBody)
-	if err != nil {
-		return nil, fault.Wrap(fault.InvalidInput, err, "ask for /v1/models")
-	}
-	for name, value := range r.target.Header {
-		request.Header.Set(name, value)
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, // like the load: no proxy, no redirect
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	answer, err := client.Do(request)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return nil, fault.Wrap(fault.Canceled, context.Cause(ctx), "ask for /v1/models")
-	case err != nil:
-		var at *url.Error
-		if errors.As(err, &at) {
-			err = at.Err
-		}
-		return nil, fault.New(fault.HostUnreachable, "no answer from %q: %s", r.target.BaseURL, r.clean(err.Error())).At("url", r.target.BaseURL).
-			Hint("check that the server runs and that --url names its port")
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden {
-		return nil, r.refusedKey(answer.Status)
-	}
-	var list struct {
-		Data []served `json:"data"`
-	}
-	if answer.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(answer.Body, 16<<20)).Decode(&list) != nil {
-		return nil, nil
-	}
-	return list.Data, nil
-}
-
-// chooseModel holds --model against the list, or takes the only one of it.
-func (r *loadgenRun) chooseModel(list []served) error {
-	ids := make([]string, len(list))
-	for i, m := range list {
-		ids[i] = m.ID
-	}
-	shown := make([]string, len(ids))
-	for i, id := range ids {
-		shown[i] = r.clean(id)
-	}
-	switch {
-	case r.model != "" && (len(ids) == 0 || slices.Contains(ids, r.model)):
-		return nil
-	case r.model != "":
-		return fault.New(fault.NotFound, "the server has no model %q", r.model).At("model", r.model, shown...)
-	case len(ids) == 0:
-		return fault.New(fault.InvalidInput, "the server names no model under /v1/models").At("model", "").Hint("give --model NAME")
-	case len(ids) > 1:
-		return fault.New(fault.InvalidInput, "the server has %d models", len(ids)).At("model", "", shown...).Hint("choose one: --model NAME")
-	}
-	r.model = ids[0]
-	r.assume("model %q, the only one of /v1/models", shown[0])
-	r.note(fmt.Sprintf("model %q, the only one of /v1/models", shown[0]))
-	return nil
 }

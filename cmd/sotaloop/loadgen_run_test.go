@@ -117,7 +117,7 @@ func TestLoadgenRunAgainstTheMock(t *testing.T) {
 	require.Regexp(t, `(?m)^client       (valid$|client_limited; )`, out)
 	require.Contains(t, out, "p50 takes 20, p95 200, p99 1000\n")
 	require.Contains(t, out, "assumed      token ids from 256 to 29999")
-	require.Regexp(t, `(?m)^(warmup wave 1|load): \d+`, errs)
+	require.Regexp(t, `(?m)^first request: \d`, errs)
 }
 
 func TestLoadgenRunJSON(t *testing.T) {
@@ -172,6 +172,7 @@ func TestLoadgenRunJSON(t *testing.T) {
 func TestLoadgenRunScenarioFile(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
+	unstreamed := `{"name":"smoke","kind":"random","input_len":4,"output_len":2,"num_prompts":30,"arrival":"burst"}`
 	write := func(text string) string {
 		name := filepath.Join(folder, fmt.Sprintf("%x.json", sha256.Sum256([]byte(text))))
 		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
@@ -183,6 +184,8 @@ func TestLoadgenRunScenarioFile(t *testing.T) {
 	require.Contains(t, out, "burst arrivals, 4 tokens in, 2 out, 30 prompts\n")
 	require.Regexp(t, `(?m)^makespan +\d+\.\d+ s$`, out)
 	require.NotContains(t, out, "throughput")
+	_, errs, code = loadgenRunOut(t.Context(), t, "http://127.0.0.1:1", "--scenario", write(unstreamed))
+	require.Equal(t, 4, code, "a scenario may do without streaming: %s", errs)
 	for text, why := range map[string]string{
 		`{"name":"x","kind":"random","input_len":4,"output_len":2,"num_prompts":30,"arrival":"burst","concurrency":3}`: `unknown field "concurrency"`,
 		`{"name":"x","kind":"chat","dataset":"sha256:0","num_prompts":30,"arrival":"burst"}`:                           "random prompts",
@@ -209,13 +212,15 @@ func TestLoadgenRunRefusesBadUsage(t *testing.T) {
 		{"no load named", []string{"--input-len", "4", "--output-len", "4"}},
 		{"request_rate must be a number", []string{"--input-len", "4", "--output-len", "4", "--request-rate", "inf"}},
 		{"at most 10000000 requests", []string{"--input-len", "4", "--output-len", "4", "--request-rate", "1e300"}},
+		{"--num-prompts 1004", shape("--sla", "p99_ttft_ms=3,p50_e2e_ms=9")},
+		{"neither request_rate nor max_concurrency", shape("--arrival", "burst")},
 		{"unknown arrival", shape("--arrival", "sometimes")},
 		{"which /v1/chat/completions does not take", shape("--endpoint", "chat")},
 		{`unknown endpoint "embeddings" (valid: chat, completions, generate)`, shape("--endpoint", "embeddings")},
 		{"not LO:HI", shape("--vocab", "9")},
 		{"unknown sla key", shape("--sla", "ttft=3")},
 		{"not KEY=LIMIT", shape("--sla", "max_p99_ttft_ms")},
-		{"needs 1000 requests in the measured window, this load has about 38", shape("--sla", "p99_ttft_ms=3")},
+		{"needs 1000 requests in the measured window, this load has about 36", shape("--sla", "p99_ttft_ms=3")},
 		{"none of ttft_user_ms", shape("--goodput", "ttft_ms=3")},
 		{"cannot be negative", shape("--warmup", "-1")},
 		{"flags only", shape("fast")},
@@ -347,6 +352,7 @@ func TestLoadgenRunInterrupted(t *testing.T) {
 			require.Less(t, offered, 400.0, "what was planned for later was not offered")
 			throughput, _ := doc.Metrics.Get("request_throughput")
 			require.Positive(t, throughput)
+			require.NotContains(t, strings.Join(doc.Warnings, "; "), "the window of", "it speaks of the planned one")
 			require.Contains(t, doc.text(), "INCOMPLETE: the load was interrupted")
 			raw, err := os.Open(file)
 			require.NoError(t, err)
