@@ -303,12 +303,12 @@ func (c *campaign) tablePage(r AnalyzeRequest, answer Answer) (Analysis, error) 
 		return Analysis{}, err
 	}
 	out.Total = len(rows)
-	next := pageEnd(rows, from)
-	out.Rows = append(out.Rows, rows[from:next]...)
-	if next < len(rows) {
+	page, next := pageOf(rows, from, pageRows, tableBytes)
+	out.Rows = append(out.Rows, page...)
+	if next > 0 {
 		out.Cursor = strconv.Itoa(next)
 	}
-	if r.Table == "kernel" && !r.Detail && next == len(rows) {
+	if r.Table == "kernel" && !r.Detail && next == 0 {
 		if small := smallRows(a, r.Stage); small > 0 {
 			out.Warnings = append(out.Warnings, fmt.Sprintf("%d rows below %.0f %% of their stage are not shown: detail shows them", small, 100*answerShare))
 		}

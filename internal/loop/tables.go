@@ -17,19 +17,6 @@ const (
 // answerShare hides smaller kernel rows in answers; every row is in the stored table.
 const answerShare = 0.01
 
-// pageEnd is where the page that begins at from ends.
-func pageEnd(rows []map[string]any, from int) int {
-	size, end := 0, from
-	for end < len(rows) && end-from < pageRows {
-		raw, _ := json.Marshal(rows[end])
-		if size += len(raw); size > tableBytes && end > from {
-			break
-		}
-		end++
-	}
-	return end
-}
-
 // smallRows counts the kernel rows that only detail shows.
 func smallRows(a *trace.Analysis, stage string) int {
 	n := 0

@@ -36,12 +36,16 @@ func TestTablePagesAreSmallAndWhole(t *testing.T) {
 		require.Len(t, rows, c.want)
 		seen := map[any]bool{}
 		for from := 0; from < len(rows); {
-			next := pageEnd(rows, from)
+			page, next := pageOf(rows, from, pageRows, tableBytes)
+			if next == 0 {
+				next = len(rows)
+			}
 			require.Greater(t, next, from)
-			raw, err := json.Marshal(rows[from:next])
+			require.Equal(t, rows[from:next], page)
+			raw, err := json.Marshal(page)
 			require.NoError(t, err)
 			require.Less(t, len(raw), 4*3500, "%s detail %v", c.table, c.detail)
-			for _, row := range rows[from:next] {
+			for _, row := range page {
 				require.False(t, seen[row["id"]])
 				seen[row["id"]] = true
 			}

@@ -185,12 +185,13 @@ func scenarioText(x contract.Scenario) string {
 	return fmt.Sprintf("%s: %s %d→%d tokens, %d prompts, %s, primary %s", x.Name, x.Kind, x.InputLen, x.OutputLen, x.NumPrompts, load, x.Primary)
 }
 
-// pageOf cuts items from a cursor's place to what one answer holds, by number and by bytes; next is 0 at the end.
-func pageOf(items []map[string]any, from int) (page []map[string]any, next int) {
+// pageOf cuts items from a cursor's place to what one answer holds, by number and by bytes of JSON, and one at least; next
+// is 0 at the end.
+func pageOf(items []map[string]any, from, most, bytes int) (page []map[string]any, next int) {
 	size := 0
 	for i := from; i < len(items); i++ {
 		raw, err := json.Marshal(items[i])
-		if size += len(raw); err != nil || len(page) >= pageItems || (size > pageBytes && len(page) > 0) {
+		if size += len(raw); err != nil || len(page) >= most || (size > bytes && len(page) > 0) {
 			return page, i
 		}
 		page = append(page, items[i])

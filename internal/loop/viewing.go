@@ -49,7 +49,7 @@ func (l *Loop) Get(_ context.Context, id, section, cursor string) (CampaignView,
 	if err != nil {
 		return CampaignView{}, err
 	}
-	page, next := pageOf(items, from)
+	page, next := pageOf(items, from, pageItems, pageBytes)
 	out.Items = append(out.Items, page...)
 	if next > 0 {
 		out.Cursor = strconv.Itoa(next)

@@ -59,35 +59,18 @@ func threadCalls(s *store, ranges paged[frame]) []nested {
 // operator it began in is asynchronous (PyTorch knows its end's thread, the file does not) and takes none.
 func selfTimes(list []nested) (self []int64, outer []int32) {
 	self, outer = make([]int64, len(list)), make([]int32, len(list))
-	var stack []int
-	var now int64
-	run := func(until int64) {
-		for len(stack) > 0 {
-			top := stack[len(stack)-1]
-			if end := min(list[top].end, until); end > now {
-				self[top] += end - now
-				now = end
-			}
-			if list[top].end > until {
-				return
-			}
-			stack = stack[:len(stack)-1]
-		}
-	}
-	for i, n := range list {
-		if i > 0 && list[i-1].thread != n.thread {
-			run(math.MaxInt64)
-		}
-		run(n.ts)
-		now, outer[i] = n.ts, -1
-		if len(stack) > 0 && n.end <= list[stack[len(stack)-1]].end {
-			outer[i] = int32(stack[len(stack)-1])
-		} else if n.rank == rangeRank {
+	n := nesting{list: list, ran: func(i int, at interval) { self[i] += at.end - at.ts }}
+	for i, x := range list {
+		n.advance(i)
+		outer[i] = -1
+		if len(n.stack) > 0 && x.end <= list[n.stack[len(n.stack)-1]].end {
+			outer[i] = int32(n.stack[len(n.stack)-1])
+		} else if x.rank == rangeRank {
 			continue
 		}
-		stack = append(stack, i)
+		n.stack = append(n.stack, i)
 	}
-	run(math.MaxInt64)
+	n.run(math.MaxInt64)
 	return self, outer
 }
 

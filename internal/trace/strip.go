@@ -2,6 +2,7 @@ package trace
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 )
@@ -243,30 +244,12 @@ func (b *builder) eventsOf(calls []nested) map[callKey]int64 {
 
 // innermost tells, of sorted intervals, which one began last and still runs, stretch by stretch.
 func innermost(list []nested, ran func(i int, at interval)) {
-	var stack []int
-	var now int64
-	run := func(until int64) {
-		for len(stack) > 0 {
-			top := stack[len(stack)-1]
-			if end := min(list[top].end, until); end > now {
-				ran(top, interval{now, end})
-				now = end
-			}
-			if list[top].end > until {
-				return
-			}
-			stack = stack[:len(stack)-1]
-		}
+	n := nesting{list: list, ran: ran}
+	for i := range list {
+		n.advance(i)
+		n.stack = append(n.stack, i)
 	}
-	for i, n := range list {
-		if i > 0 && list[i-1].thread != n.thread {
-			run(1<<63 - 1)
-		}
-		run(n.ts)
-		now = n.ts
-		stack = append(stack, i)
-	}
-	run(1<<63 - 1)
+	n.run(math.MaxInt64)
 }
 
 // lanes sorts pieces into lanes, in the order of devices and streams (processes and threads).
