@@ -3,12 +3,15 @@
 package e2e_test
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -42,10 +45,15 @@ func newDoor(t *testing.T, back string) *door {
 func (d *door) port() string     { _, p, _ := net.SplitHostPort(d.addr); return p }
 func (d *door) backPort() string { _, p, _ := net.SplitHostPort(d.back); return p }
 
-// open listens, at the same address as before.
+// open listens, at the same address as before. A process that the simulated host starts holds a copy of the shut listener
+// between fork and exec, and the address is taken for that long.
 func (d *door) open() {
 	d.t.Helper()
 	l, err := net.Listen("tcp", d.addr) //nolint:noctx // closed by shut
+	for deadline := time.Now().Add(10 * time.Second); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+		l, err = net.Listen("tcp", d.addr) //nolint:noctx // closed by shut
+	}
 	require.NoError(d.t, err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
