@@ -49,7 +49,7 @@ func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*
 		Dial:           p.dial,
 		Binary:         workerBinary(workerDir),
 		Approvers:      func() ([]byte, error) { return readOptional(h.file("allowed_signers")) },
-		Policy:         loop.Policy{Digest: pol.Digest(), Flags: pol.Flags, RequireIndependent: pol.RequireIndependent},
+		Policy:         loop.Policy{Digest: pol.Digest(), Flags: pol.Flags, TrustRemoteCode: pol.TrustRemoteCode, RequireIndependent: pol.RequireIndependent},
 		Redact:         red,
 		Log:            log,
 		Version:        version,

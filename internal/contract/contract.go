@@ -59,12 +59,18 @@ type Contract struct {
 	Accuracy      string     `json:"accuracy,omitempty"`
 	Budget        Budget     `json:"budget"`
 	Seed          uint64     `json:"seed,string"` // drawn by the server, never by the caller
-	Cookbook      string     `json:"cookbook,omitempty"`
+	Cookbook      string     `json:"cookbook,omitempty"` // entry@digest that defaults and default spaces come from
 	Assumed       []string   `json:"assumed"`
 	Cost          []Cost     `json:"cost"`
 	Policy        string     `json:"policy_digest"`
 	Approvers     string     `json:"approvers_digest"`
 	From          string     `json:"from,omitempty"`
+
+	// CookbookLeft names the scenarios of the cookbook's entry that are not measured.
+	CookbookLeft []string `json:"cookbook_left_out,omitempty"`
+	// TrustRemoteCode lets every side run code of the checkpoint; the engineer's policy named model and revision. The
+	// model's identity is over that code too.
+	TrustRemoteCode bool `json:"trust_remote_code,omitempty"`
 }
 
 // Model identifies what is served.

@@ -12,7 +12,9 @@ package cookbook
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -65,8 +67,13 @@ type Entry struct {
 	Frameworks   map[contract.Framework]Side `json:"frameworks"`
 	Notes        []Note                      `json:"notes"`
 
-	file string
+	file   string
+	digest string
 }
+
+// Digest is the first 16 hex digits of the SHA-256 of the entry's file: two programs whose entries of a model are equal
+// give the same.
+func (e Entry) Digest() string { return e.digest }
 
 // Checkpoint is one set of weights.
 type Checkpoint struct {
@@ -185,7 +192,8 @@ func Parse(file string, raw []byte) (Entry, error) {
 	if e.Kind != Kind || e.V < 1 || e.V > Version {
 		return Entry{}, fmt.Errorf("%s: kind %q version %d is not %s/%d or older", file, e.Kind, e.V, Kind, Version)
 	}
-	e.file = file
+	sum := sha256.Sum256(raw)
+	e.file, e.digest = file, hex.EncodeToString(sum[:])[:16]
 	return e, nil
 }
 

@@ -12,7 +12,7 @@ const preface = `# Cookbook
 
 Generated from ¬internal/cookbook/models¬ by ¬UPDATE=1 go test ./internal/cookbook¬; do not edit.
 
-Starting points for %d models: load, layout, base flags and knobs worth trying, one file a model. **None of them was run by us, and searches do not use them yet.**
+Starting points for %d models: load, layout, base flags and knobs worth trying, one file a model. **None of them was run by us.** A campaign of such a model takes its defaults from here, a search without a space its base flags and knobs, and both say so.
 ¬documented¬ means: every flag stands in the framework's own help, every value fits it, layout and memory add up. Where the
 framework's documentation or sources name the model or its architecture, the entry says where (¬listed¬); ○ in the table marks a
 framework for which no such place was found. – means unsupported, with the reason among the notes.

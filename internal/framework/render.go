@@ -165,6 +165,14 @@ func set(argv []string, name, value string) []string {
 	return append(argv, name, value)
 }
 
+// when adds a switch where it is wanted.
+func when(wanted bool, argv []string, name string) []string { //nolint:revive // the condition of a switch
+	if !wanted {
+		return argv
+	}
+	return append(argv, name)
+}
+
 // seedOf is the contract's seed as the engines take one.
 func seedOf(seed uint64) string { return strconv.FormatUint(seed%1_000_000, 10) }
 

@@ -30,6 +30,7 @@ func (sglang) Launch(s Spec) (Launch, error) {
 	argv := []string{exe(s.Engine, "python"), "-m", "sglang.launch_server", "--model-path", s.ModelPath, "--served-model-name", s.ServedName, "--host", "127.0.0.1", "--port", PortPlaceholder}
 	if c := s.Contract; c != nil {
 		argv = set(argv, "--tokenizer-path", c.Model.Tokenizer)
+		argv = when(c.TrustRemoteCode, argv, "--trust-remote-code")
 		argv = set(argv, "--dtype", c.Precision)
 		argv = set(argv, "--quantization", c.Quantization)
 		argv = set(argv, "--kv-cache-dtype", c.KVDtype)

@@ -27,6 +27,7 @@ func (tensorRTLLM) Launch(s Spec) (Launch, error) {
 	argv := []string{exe(s.Engine, "trtllm-serve"), "serve", s.ModelPath, "--backend", "pytorch", "--host", "127.0.0.1", "--port", PortPlaceholder}
 	if c := s.Contract; c != nil {
 		argv = set(argv, "--tokenizer", c.Model.Tokenizer)
+		argv = when(c.TrustRemoteCode, argv, "--trust_remote_code")
 	}
 	if c := s.Contract; c != nil && c.MaxContext > 0 {
 		argv = append(argv, "--max_seq_len", strconv.Itoa(c.MaxContext))

@@ -28,6 +28,7 @@ func (vllm) Launch(s Spec) (Launch, error) {
 	argv := []string{exe(s.Engine, "vllm"), "serve", s.ModelPath, "--served-model-name", s.ServedName, "--host", "127.0.0.1", "--port", PortPlaceholder}
 	if c := s.Contract; c != nil {
 		argv = set(argv, "--tokenizer", c.Model.Tokenizer)
+		argv = when(c.TrustRemoteCode, argv, "--trust-remote-code")
 		argv = set(argv, "--dtype", c.Precision)
 		argv = set(argv, "--quantization", c.Quantization)
 		argv = set(argv, "--kv-cache-dtype", c.KVDtype)

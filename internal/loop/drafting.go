@@ -10,6 +10,7 @@ import (
 
 	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/cookbook"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/stats"
@@ -20,6 +21,8 @@ import (
 type drafting struct {
 	r       OpenRequest
 	entry   hosts.HostEntry
+	trusted []string        // checkpoints whose own code the policy lets engines run
+	recipe  *cookbook.Entry // what the cookbook knows of the model; nil: nothing
 	assumed []string
 }
 
@@ -173,6 +176,9 @@ func (d *drafting) terms(c *contract.Contract) error {
 	c.RankBy, c.CapacityStudy, c.Accuracy = d.r.RankBy, d.r.CapacityStudy, d.r.Accuracy
 	c.Endpoint, c.Delta, c.Scenarios, c.SLA = d.r.Endpoint, d.r.Delta, slices.Clone(d.r.Scenarios), d.r.SLA
 	c.Budget = contract.Budget{Launches: d.r.BudgetLaunches, MaxGPUHours: d.r.MaxGPUHours}
+	if err := d.cook(c); err != nil {
+		return err
+	}
 	if c.Precision == "" {
 		c.Precision = "auto"
 		d.assume("precision: auto, as the model's configuration says, equal on every side")
@@ -269,7 +275,7 @@ func (d *drafting) sla(c *contract.Contract) error {
 		c.SLA = contract.SLA{}
 		return nil
 	}
-	if len(c.SLA) == 0 {
+	if len(c.SLA) == 0 { // the cookbook's is in c where it has one
 		return fault.New(fault.InvalidInput, "sla is missing").At("sla", "", contract.SLAKeys()...).
 			Hint(`give limits, for example {"max_p50_ttft_ms": 2000, "max_p50_tpot_ms": 80, "min_success_rate": 0.99}, or "none"`)
 	}
@@ -405,6 +411,7 @@ func (d *drafting) model(c *contract.Contract, f worker.Facts) error {
 	if err := d.vetNames(c); err != nil {
 		return err
 	}
+	d.trust(c)
 	if config.Context > 0 && c.LongestSequence() > config.Context {
 		return fault.New(fault.RuleViolation, "a scenario needs %d tokens, the model has %d", c.LongestSequence(), config.Context).ByRule("fair.sequence-limit").
 			At("scenarios", fmt.Sprint(c.LongestSequence()), fmt.Sprintf("at most %d", config.Context))

@@ -64,6 +64,7 @@ type host struct {
 	facts worker.Facts
 	help  string
 	gate  chan struct{} // closed: queries are answered
+	allow loop.Policy   // the engineer's policy
 
 	mu      sync.Mutex
 	queries int
@@ -168,7 +169,7 @@ func newLoopOn(ctx context.Context, home string, h *host) *loop.Loop {
 			return h, nil
 		},
 		Binary:    loop.WorkerBinary{Digest: func() (string, error) { return programDigest, nil }},
-		Approvers: func() ([]byte, error) { return nil, nil },
+		Approvers: func() ([]byte, error) { return nil, nil }, Policy: h.allow,
 		Log:       slog.New(slog.DiscardHandler), Version: "0.0.0-test", ApproveCommand: "sotaloop approve %s %s",
 		Report: func(in loop.ReportInput) (map[string][]byte, error) {
 			return map[string][]byte{"final_report.md": []byte("# " + in.Campaign + "\n"), "manifest.txt": []byte("campaign: " + in.Campaign + "\n")}, nil

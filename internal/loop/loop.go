@@ -46,6 +46,7 @@ type Options struct {
 type Policy struct {
 	Digest             string
 	Flags              map[string][]string // framework → unlisted flags that are allowed
+	TrustRemoteCode    []string            // checkpoints, as model@revision, whose own code engines may run
 	RequireIndependent bool
 }
 

@@ -47,7 +47,7 @@ func (l *Loop) Open(ctx context.Context, r OpenRequest) (Opened, error) {
 		return Opened{}, v.Fault()
 	}
 	out := Opened{Assumed: assumed, Changed: changed, Cost: c.Cost}
-	out.Warnings = openWarnings(c)
+	out.Warnings = append(openWarnings(c), d.cookWarnings(c)...)
 	if total := gpuHours(c.Cost); c.Budget.MaxGPUHours > 0 && total > c.Budget.MaxGPUHours {
 		return Opened{}, fault.New(fault.InvalidInput, "the projection is %.2f GPU-hours, max_gpu_hours is %.2f", total, c.Budget.MaxGPUHours).
 			At("max_gpu_hours", fmt.Sprint(c.Budget.MaxGPUHours)).Hint("raise it, or lower budget_launches, scenarios or max_blocks")
@@ -216,7 +216,7 @@ func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	d = &drafting{r: r, entry: entry, assumed: []string{}}
+	d = &drafting{r: r, entry: entry, trusted: l.opt.Policy.TrustRemoteCode, assumed: []string{}}
 	c = &contract.Contract{Kind: contract.Kind, V: contract.Version, Created: time.Now().UTC().Truncate(time.Second), From: r.From}
 	if err := d.sides(c); err != nil {
 		return nil, nil, nil, err

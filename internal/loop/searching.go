@@ -69,7 +69,7 @@ func (l *Loop) Search(ctx context.Context, r SearchRequest) (Search, error) {
 		return Search{}, err
 	}
 	if len(r.Space) == 0 {
-		answer.Warnings = append(answer.Warnings, "no space was given, so the default one is searched: "+spaceText(args.Space))
+		answer.Warnings = append(answer.Warnings, spaceWarnings(st.Contract, fw, help, args, len(r.BaseFlags))...)
 	}
 	return c.searchAnswer(answer, side.Entry)
 }
@@ -85,7 +85,7 @@ func (c *campaign) searchCall(st *State, side contract.Side, r SearchRequest) (s
 	}
 	help, err := c.help(st, side.Entry)
 	if err == nil && help != nil {
-		args, err = args.spelled(fw, help)
+		args, err = args.spelled(st.Contract, fw, help)
 	}
 	return args, fw, help, err
 }

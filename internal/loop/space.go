@@ -76,8 +76,9 @@ func canonical[V any](field string, m map[string]V, help *framework.Help) (map[s
 	return out, nil
 }
 
-// spelled rewrites a search's arguments by the captured help and fills in the default space.
-func (a searchArgs) spelled(fw framework.Framework, help *framework.Help) (searchArgs, error) {
+// spelled rewrites a search's arguments by the captured help and fills in a space where the caller gave none: the
+// cookbook's of the contract, else the product's own.
+func (a searchArgs) spelled(c *contract.Contract, fw framework.Framework, help *framework.Help) (searchArgs, error) {
 	var err error
 	if a.Base, err = canonical("base_flags", a.Base, help); err != nil {
 		return a, err
@@ -91,7 +92,13 @@ func (a searchArgs) spelled(fw framework.Framework, help *framework.Help) (searc
 		}
 	}
 	if len(a.Space) == 0 {
-		a.Space, a.Default = defaultSpace(fw, help, a.Base), true
+		a.Default = true
+		if start, _, ok := cooked(c, fw.Type()); ok {
+			a.Base, a.Space, _ = cookedSpace(start, fw, help, a.Base)
+		}
+	}
+	if len(a.Space) == 0 { // also where this build knows nothing of what the cookbook names
+		a.Space = defaultSpace(fw, help, a.Base)
 	}
 	return a, nil
 }

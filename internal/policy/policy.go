@@ -20,6 +20,8 @@ import (
 type Policy struct {
 	// Flags lists, by framework, flags of free text that a search may set although no list of ours knows them.
 	Flags map[string][]string `yaml:"flags"`
+	// TrustRemoteCode lists checkpoints, as model@revision, whose own code engines may run.
+	TrustRemoteCode []string `yaml:"trust_remote_code"`
 	// RequireIndependent refuses approvals that the agent's own account could have made.
 	RequireIndependent bool `yaml:"require_independent"`
 	// ReadOnly refuses every tool that starts or changes anything.
@@ -58,7 +60,7 @@ func Parse(raw []byte, path string) (Policy, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw), yaml.DisallowUnknownField())
 	if err := dec.Decode(&p); err != nil && len(bytes.TrimSpace(raw)) > 0 {
 		return Policy{}, fault.New(fault.InvalidInput, "policy file %s: %s", path, yaml.FormatError(err, false, false)).
-			At(path, "", "flags", "require_independent", "read_only")
+			At(path, "", "flags", "trust_remote_code", "require_independent", "read_only")
 	}
 	sum := sha256.Sum256(raw)
 	p.digest = hex.EncodeToString(sum[:])

@@ -108,6 +108,9 @@ func (w *writer) setup() {
 	for _, s := range c.Scenarios {
 		row("Scenario "+s.Name, scenarioText(s))
 	}
+	if len(c.CookbookLeft) > 0 {
+		w.line("\nScenarios of the cookbook's entry %s that were left out: %s.", c.Cookbook, strings.Join(c.CookbookLeft, ", "))
+	}
 	if len(c.Assumed) > 0 {
 		w.line("\nAssumed where nothing was said: %s.", strings.Join(c.Assumed, "; "))
 	}

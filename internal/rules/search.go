@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -95,6 +96,9 @@ func flagClass(f *Facts) *Violation {
 			v.What = fmt.Sprintf("--%s is a term of the contract", u.Name)
 			v.Fix = "set it in open_campaign, equal for every side; a change is a new campaign"
 			v.Next = []fault.Next{{Tool: "open_campaign", Why: "a new campaign with other terms (from copies this one's)"}}
+			if strings.ReplaceAll(u.Name, "_", "-") == "trust-remote-code" {
+				v.Fix = fmt.Sprintf("ask the engineer for the policy line `trust_remote_code: [%s]`; a campaign opened after it trusts that code on every side", f.Contract.Model.Checkpoint())
+			}
 		case u.Class == framework.ClassHost:
 			v.What = fmt.Sprintf("--%s is set by the worker", u.Name)
 			v.Fix = "leave address, port, paths, logs and keys out"
