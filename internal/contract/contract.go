@@ -58,7 +58,7 @@ type Contract struct {
 	CapacityStudy bool       `json:"capacity_study,omitempty"`
 	Accuracy      string     `json:"accuracy,omitempty"`
 	Budget        Budget     `json:"budget"`
-	Seed          uint64     `json:"seed,string"` // drawn by the server, never by the caller
+	Seed          uint64     `json:"seed,string"`        // drawn by the server, never by the caller
 	Cookbook      string     `json:"cookbook,omitempty"` // entry@digest that defaults and default spaces come from
 	Assumed       []string   `json:"assumed"`
 	Cost          []Cost     `json:"cost"`

@@ -71,7 +71,9 @@ func TestLaunchGolden(t *testing.T) {
 				}
 			})
 			add("automatic terms", func(s *framework.Spec) { s.Contract = &contract.Contract{Precision: "auto", KVDtype: "auto", Seed: 1} })
-			add("code of the checkpoint", func(s *framework.Spec) { s.Contract = &contract.Contract{Precision: "auto", KVDtype: "auto", TrustRemoteCode: true} })
+			add("code of the checkpoint", func(s *framework.Spec) {
+				s.Contract = &contract.Contract{Precision: "auto", KVDtype: "auto", TrustRemoteCode: true}
+			})
 			add("four gpus", func(s *framework.Spec) { s.GPUs = []int{4, 5, 6, 7} })
 			add("folder of executables", func(s *framework.Spec) { s.Engine.Venv, s.Engine.Command = "", "/usr/local/bin" })
 			add("search path", func(s *framework.Spec) { s.Engine.Venv = "" })

@@ -170,7 +170,7 @@ func newLoopOn(ctx context.Context, home string, h *host) *loop.Loop {
 		},
 		Binary:    loop.WorkerBinary{Digest: func() (string, error) { return programDigest, nil }},
 		Approvers: func() ([]byte, error) { return nil, nil }, Policy: h.allow,
-		Log:       slog.New(slog.DiscardHandler), Version: "0.0.0-test", ApproveCommand: "sotaloop approve %s %s",
+		Log: slog.New(slog.DiscardHandler), Version: "0.0.0-test", ApproveCommand: "sotaloop approve %s %s",
 		Report: func(in loop.ReportInput) (map[string][]byte, error) {
 			return map[string][]byte{"final_report.md": []byte("# " + in.Campaign + "\n"), "manifest.txt": []byte("campaign: " + in.Campaign + "\n")}, nil
 		},
