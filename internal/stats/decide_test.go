@@ -111,55 +111,6 @@ func TestMDEFormula(t *testing.T) {
 	require.True(t, math.IsInf(stats.MDE(1, 0.01, 0.05, 0), 1))
 }
 
-// share counts verdicts over simulated samples: per value a gain, symmetric launch noise, drift within the sample.
-func share(t *testing.T, trials, n int, gain, sd, drift float64, th stats.Thresholds, sequential bool) map[stats.Verdict]float64 {
-	t.Helper()
-	rng, out := rand.New(rand.NewPCG(7, uint64(n))), map[stats.Verdict]float64{}
-	for range trials {
-		x := make([]float64, n)
-		for i := range x {
-			within := drift / float64(n) * float64(1-2*rng.IntN(2)) // the side launched second sees the drift; order is random
-			x[i] = gain + within + sd*(rng.NormFloat64()-rng.NormFloat64())
-		}
-		d, err := stats.Decide(x, th)
-		require.NoError(t, err)
-		if sequential {
-			early, err := stats.Decide(x[:th.Looks[0]], th)
-			require.NoError(t, err)
-			if early.Verdict != stats.Inconclusive {
-				d = early
-			}
-		}
-		out[d.Verdict] += 1 / float64(trials)
-	}
-	return out
-}
-
-func TestFalseDecisionsStayWithinTheBar(t *testing.T) {
-	t.Parallel()
-	one := share(t, oneLookTrials, 8, 0, 0.012, 0.02, stats.Thresholds{Delta: 1e-6, Alpha: 0.05}, false)
-	require.LessOrEqual(t, one[stats.Win]+one[stats.Loss], 0.06, "8, one look: %v", one)
-	require.Greater(t, one[stats.Win]+one[stats.Loss], 0.03, "a test that never rejects proves nothing: %v", one)
-	two := share(t, twoLookTrials, 12, 0, 0.012, 0.02, stats.Thresholds{Delta: 1e-6, Alpha: 0.05, Looks: []int{8, 12}}, true)
-	require.LessOrEqual(t, two[stats.Win]+two[stats.Loss], 0.06, "12, two looks: %v", two)
-	require.Greater(t, two[stats.Win]+two[stats.Loss], 0.03, "two looks spend it all: %v", two)
-}
-
-func TestPowerReachesTheBar(t *testing.T) {
-	t.Parallel()
-	got := share(t, 500, 8, math.Log1p(0.03), 0.012, 0.02, stats.Thresholds{Delta: math.Log1p(0.01), Alpha: 0.05}, false)
-	require.GreaterOrEqual(t, got[stats.Win], 0.8, "%v", got)
-}
-
-func TestMDEWinsFourTimesInFive(t *testing.T) {
-	t.Parallel()
-	const sd = 0.012
-	delta := math.Log1p(0.01)
-	mde := stats.MDE(8, sd*math.Sqrt2, 0.05, delta)
-	got := share(t, 1500, 8, mde, sd, 0, stats.Thresholds{Delta: delta, Alpha: 0.05}, false)
-	require.InDelta(t, 0.8, got[stats.Win], 0.06, "%v", got)
-}
-
 // The second look's error rate is conditional on the magnitudes: over all 2¹² sign patterns of one sample, the share
 // decided at either look is at most alpha, whatever the magnitudes.
 func TestBothLooksTogetherSpendAlphaOverAllPatterns(t *testing.T) {

@@ -133,8 +133,7 @@ func (p Plan) critical(sample []float64, theta float64) int {
 // largest gives the patterns of the n largest sums in descending order, more where sums tie. No more can be critical:
 // Alpha bounds the patterns rejected at both looks together.
 func largest(sums []float64, n int, tol float64) []int {
-	ascending := slices.Sorted(slices.Values(sums))
-	cut := ascending[max(0, len(sums)-n)] - 2*tol
+	cut := ranked(slices.Clone(sums), max(0, len(sums)-n)) - 2*tol
 	var order []int
 	for pattern, s := range sums {
 		if s >= cut {
@@ -143,6 +142,34 @@ func largest(sums []float64, n int, tol float64) []int {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sums[b], sums[a]) })
 	return order
+}
+
+// ranked is the value at index i of the ascending order of v, which it rearranges: Hoare's selection.
+func ranked(v []float64, i int) float64 {
+	for lo, hi := 0, len(v)-1; lo < hi; {
+		pivot, a, b := v[lo+(hi-lo)/2], lo, hi
+		for a <= b {
+			for v[a] < pivot {
+				a++
+			}
+			for v[b] > pivot {
+				b--
+			}
+			if a <= b {
+				v[a], v[b] = v[b], v[a]
+				a, b = a+1, b-1
+			}
+		}
+		switch {
+		case i <= b:
+			hi = b
+		case i >= a:
+			lo = a
+		default:
+			return v[i]
+		}
+	}
+	return v[i]
 }
 
 // largestWithin walks patterns from the largest sum down and gives the longest prefix, ties whole, that adds at most

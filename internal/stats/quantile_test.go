@@ -2,6 +2,8 @@ package stats_test
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -75,5 +77,20 @@ func TestSlopeRefusesWhatHasNone(t *testing.T) {
 	} {
 		_, err := stats.SlopeTest(xy[0], xy[1])
 		require.Error(t, err, name)
+	}
+}
+
+func TestSelectionEqualsSorting(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(5, 5))
+	for n := 1; n < 60; n++ {
+		v := make([]float64, n)
+		for i := range v {
+			v[i] = float64(rng.IntN(n)) // with ties
+		}
+		sorted := slices.Sorted(slices.Values(v))
+		for i := range v {
+			require.Equal(t, sorted[i], stats.Ranked(slices.Clone(v), i), "value %d of %v", i, v)
+		}
 	}
 }

@@ -2,8 +2,5 @@
 
 package stats_test
 
-// twoLookTrials is the number of simulated samples with two looks.
-const twoLookTrials = 2000
-
-// oneLookTrials is the number of simulated samples with one look.
-const oneLookTrials = 2000
+// simulations is the number of simulated campaigns a bar is tested with.
+const simulations = 1000

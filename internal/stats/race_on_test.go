@@ -2,8 +2,6 @@
 
 package stats_test
 
-// twoLookTrials is smaller where the race detector makes every trial five times as slow.
-const twoLookTrials = 100
-
-// oneLookTrials is the number of simulated samples with one look.
-const oneLookTrials = 600
+// simulations is the number of simulated campaigns a bar is tested with; fewer where the race detector makes each
+// several times as slow.
+const simulations = 300

