@@ -19,16 +19,19 @@ import (
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
-const loadgenUsage = "usage: sotaloop loadgen run --url http://HOST:PORT … (--help lists its flags), or sotaloop loadgen certify [--streams 1000] [--itl 100ms] [--duration 10s] [--burst] [--json]"
+const loadgenUsage = `usage: sotaloop loadgen run --url http://HOST:PORT … (--help lists its flags)
+       sotaloop loadgen certify [--streams 1000] [--itl 100ms] [--duration 10s] [--burst] [--json]
+       sotaloop loadgen mock [--ttft 5ms] [--itl 100ms], which prints its address and serves until standard input ends`
 
-// mockTTFT is the time to the certificate's first event, before its phase.
+// mockTTFT is the time to the mock's first event, before its phase, unless it is told another.
 const mockTTFT = 5 * time.Millisecond
 
 // runLoadgen drives the load client: run offers a load to an endpoint, certify shows what the client itself adds to a
-// measurement on this machine. Its verb mock is the other half, which certify starts in a process of its own.
+// measurement on this machine. Its verb mock is the other half, which certify starts in a process of its own
+// and against which other clients can be held.
 func runLoadgen(ctx context.Context, s streams, args []string) error {
 	if len(args) == 0 {
-		return fault.New(fault.InvalidInput, "loadgen needs a verb").At("verb", "", "run", "certify").Hint("%s", loadgenUsage)
+		return fault.New(fault.InvalidInput, "loadgen needs a verb").At("verb", "", "run", "certify", "mock").Hint("%s", loadgenUsage)
 	}
 	if args[0] == "run" {
 		runtime.GOMAXPROCS(bench.Slots())
@@ -41,6 +44,7 @@ func runLoadgen(ctx context.Context, s streams, args []string) error {
 	set.DurationVar(&spec.ITL, "itl", 100*time.Millisecond, "gap between the events of a stream")
 	set.DurationVar(&spec.Duration, "duration", 10*time.Second, "length of a stream")
 	set.BoolVar(&spec.Burst, "burst", false, "start all streams at once")
+	ttft := set.Duration("ttft", mockTTFT, "time to a stream's first event")
 	asJSON := set.Bool("json", false, "print JSON")
 	rest, err := parseMixed(set, args[1:])
 	if err != nil {
@@ -54,9 +58,9 @@ func runLoadgen(ctx context.Context, s streams, args []string) error {
 	case "certify":
 		return certify(ctx, s, spec, *asJSON)
 	case "mock":
-		return serveMock(ctx, s, spec.ITL)
+		return serveMock(ctx, s, &bench.Mock{TTFT: *ttft, ITL: spec.ITL})
 	}
-	return fault.New(fault.InvalidInput, "unknown verb %q", args[0]).At("verb", args[0], "run", "certify").Hint("%s", loadgenUsage)
+	return fault.New(fault.InvalidInput, "unknown verb %q", args[0]).At("verb", args[0], "run", "certify", "mock").Hint("%s", loadgenUsage)
 }
 
 // certify measures the client against a mock and prints the certificate.
@@ -108,7 +112,10 @@ func startMock(ctx context.Context, stderr io.Writer, itl time.Duration) (addres
 }
 
 // serveMock serves on a free loopback port, whose address it prints, until standard input ends.
-func serveMock(ctx context.Context, s streams, itl time.Duration) error {
+func serveMock(ctx context.Context, s streams, mock *bench.Mock) error {
+	if err := mock.Validate(); err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "the mock cannot listen")
@@ -122,7 +129,7 @@ func serveMock(ctx context.Context, s streams, itl time.Duration) error {
 		_, _ = io.Copy(io.Discard, s.In)
 		stop()
 	}()
-	return (&bench.Mock{TTFT: mockTTFT, ITL: itl}).Serve(ctx, l)
+	return mock.Serve(ctx, l)
 }
 
 // certificateText is the certificate for a person.

@@ -2,11 +2,9 @@ package bench
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -109,7 +107,8 @@ func (c CertifySpec) certificate(r *runner, audit Audit, tokens int) (*Certifica
 	out := &Certificate{Streams: c.Streams, ITLMS: ms(c.ITL), DurationS: c.Duration.Seconds(), Burst: c.Burst, Audit: audit,
 		EventsPerS: float64(c.Streams) / c.ITL.Seconds(), ClientLimited: audit.ClientLimited, Events: c.Streams * tokens}
 	for _, record := range r.records {
-		sent, lateness, err := mockStamps(record.Output)
+		truth, err := readMockTruth(record.Output)
+		sent := truth.sent
 		if err != nil && record.OK() {
 			return nil, err
 		}
@@ -117,7 +116,7 @@ func (c CertifySpec) certificate(r *runner, audit Audit, tokens int) (*Certifica
 		if !record.OK() || len(sent) == 0 || len(record.Gaps) != len(sent)-1 {
 			continue
 		}
-		late = append(late, lateness...)
+		late = append(late, truth.late...)
 		lateSend = append(lateSend, float64(record.Sent-record.Sched)/1e6)
 		ttft = append(ttft, math.Abs(float64(r.clk.base+int64(record.First)-sent[0]))/1e6)
 		for i, gap := range record.Gaps {
@@ -130,20 +129,6 @@ func (c CertifySpec) certificate(r *runner, audit Audit, tokens int) (*Certifica
 		out.CapacityEvS = math.Round(1e6 / *audit.CPUPerEventUS * audit.Limits.CPUShare * float64(audit.CPUs))
 	}
 	return out, nil
-}
-
-// mockStamps reads the instants of sending and the lateness (milliseconds) from a mock's output.
-func mockStamps(output string) (sent []int64, late []float64, err error) {
-	for field := range strings.FieldsSeq(output) {
-		instant, lateness, ok := strings.Cut(field, "/")
-		at, err1 := strconv.ParseInt(instant, 10, 64)
-		by, err2 := strconv.ParseInt(lateness, 10, 64)
-		if !ok || err1 != nil || err2 != nil {
-			return nil, nil, fmt.Errorf("%w: %q", errMockText, excerpt([]byte(field)))
-		}
-		sent, late = append(sent, at), append(late, float64(by)/1e6)
-	}
-	return sent, late, nil
 }
 
 // spread gives the distribution of values, rounded to microseconds.

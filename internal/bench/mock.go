@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"container/heap"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,8 +14,13 @@ import (
 )
 
 // Mock is a completions server that generates nothing: every request gets max_tokens events on an absolute schedule.
-// The client's certificate is measured against it, in a process of its own. The text of an event is the instant of its
-// sending on CLOCK_MONOTONIC and how late that was, both in nanoseconds: "instant/late ".
+// The client's certificate is measured against it, in a process of its own, and so are other clients. The text of an event
+// is the instant of its sending on CLOCK_MONOTONIC and how late that was, both in nanoseconds: "instant/late ". That of
+// a response's first event also has the instant at which the request's head had been read: "instant/late/received ". A
+// client that keeps the outputs therefore has the truth of what it measured beside it.
+//
+// It answers POST /v1/completions with a stream, whatever the prompt is, and GET /v1/models; usage comes last, if
+// stream_options ask for it.
 type Mock struct {
 	TTFT time.Duration // to the first event; phases spread by up to one ITL are added
 	ITL  time.Duration // between events
@@ -31,14 +34,16 @@ type Mock struct {
 
 // mockStream is one response under way.
 type mockStream struct {
-	conn   net.Conn
-	next   Offset // when the next event is due
-	left   int    // events still to come
-	in     int
-	total  int
-	finish chan struct{}
-	buf    []byte
-	place  int // in the queue
+	conn     net.Conn
+	received Offset
+	next     Offset // when the next event is due
+	left     int    // events still to come
+	in       int
+	total    int
+	usage    bool
+	finish   chan struct{}
+	buf      []byte
+	place    int // in the queue
 }
 
 // mockQueue is a heap of streams by their next event.
@@ -97,18 +102,14 @@ func (m *Mock) connection(ctx context.Context, c net.Conn) {
 			return
 		}
 		received := m.clk.now()
-		var body struct {
-			MaxTokens int   `json:"max_tokens"`
-			Prompt    []int `json:"prompt"`
-		}
-		err = json.NewDecoder(io.LimitReader(request.Body, 64<<20)).Decode(&body)
-		_, _ = io.Copy(io.Discard, request.Body)
-		if err != nil || body.MaxTokens < 1 {
-			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+		asked, err := readMockRequest(request)
+		if answer := mockAnswer(request, asked, err); answer != "" {
+			_, _ = io.WriteString(c, answer)
 			continue
 		}
-		s := &mockStream{conn: c, left: body.MaxTokens, total: body.MaxTokens, in: len(body.Prompt), finish: make(chan struct{})}
-		m.add(s, received)
+		s := &mockStream{conn: c, left: asked.MaxTokens, total: asked.MaxTokens, in: asked.promptTokens(), usage: asked.StreamOptions.IncludeUsage,
+			received: received, finish: make(chan struct{})}
+		m.add(s)
 		select {
 		case <-s.finish:
 		case <-ctx.Done():
@@ -118,14 +119,14 @@ func (m *Mock) connection(ctx context.Context, c net.Conn) {
 }
 
 // add queues a stream. Golden-ratio phases spread the streams' events evenly, however they arrive.
-func (m *Mock) add(s *mockStream, received Offset) {
+func (m *Mock) add(s *mockStream) {
 	const golden = 0.6180339887498949
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.started++
 	turns := float64(m.started) * golden
 	phase := (turns - float64(int(turns))) * float64(m.ITL)
-	s.next = received + Offset(m.TTFT) + Offset(phase)
+	s.next = s.received + Offset(m.TTFT) + Offset(phase)
 	heap.Push(&m.due, s)
 	if m.due[0] == s {
 		select {
@@ -181,20 +182,18 @@ func (m *Mock) send(s *mockStream) {
 	heap.Fix(&m.due, s.place)
 }
 
-// errMockText says that an output is not the mock's.
-var errMockText = errors.New("output is not the mock's")
-
 // event renders one event as an HTTP chunk: the head before the first one, finish, usage and the closing mark with the last.
 func (m *Mock) event(s *mockStream, now Offset) []byte {
-	text := strconv.FormatInt(m.clk.base+int64(now), 10) + "/" + strconv.FormatInt(int64(now-s.next), 10) + " "
+	text := strconv.FormatInt(m.clk.base+int64(now), 10) + "/" + strconv.FormatInt(int64(now-s.next), 10)
+	if s.left == s.total-1 {
+		text += "/" + strconv.FormatInt(m.clk.base+int64(s.received), 10)
+	}
 	finish, rest := "null", ""
 	if s.left == 0 {
-		finish = `"length"`
-		rest = fmt.Sprintf("data: {\"id\":\"cmpl-mock\",\"object\":\"text_completion\",\"model\":\"mock\",\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d}}\n\ndata: [DONE]\n\n",
-			s.in, s.total, s.in+s.total)
+		finish, rest = `"length"`, s.closing()
 	}
 	body := `data: {"id":"cmpl-mock","object":"text_completion","created":1700000000,"model":"mock","choices":[{"index":0,"text":"` + text +
-		`","logprobs":null,"finish_reason":` + finish + "}],\"usage\":null}\n\n" + rest
+		` ","logprobs":null,"finish_reason":` + finish + "}],\"usage\":null}\n\n" + rest
 	buf := s.buf[:0]
 	if s.left == s.total-1 {
 		buf = append(buf, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"...)
