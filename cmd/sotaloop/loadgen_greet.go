@@ -70,8 +70,14 @@ func (r *loadgenRun) greet(ctx context.Context, progress *progressLine) error {
 func (r *loadgenRun) greeted(rec *bench.Record) error {
 	said := strings.TrimPrefix(r.clean(rec.Error), string(rec.ErrorClass)+": ")
 	switch {
-	case rec.ErrorClass == bench.ErrConnect:
+	case rec.ErrorClass == bench.ErrConnect || rec.ErrorClass == bench.ErrResolve:
 		return fault.New(fault.HostUnreachable, "no connection to %q: %s", r.target.BaseURL, said)
+	case rec.ErrorClass == bench.ErrRedirect:
+		return fault.New(fault.InvalidInput, "the server sends requests elsewhere: %s", said).At("url", r.target.BaseURL).
+			Hint("give --url as the server itself has it: a way round would be measured with it")
+	case rec.ErrorClass == bench.ErrEncoded:
+		return fault.New(fault.InvalidInput, "the server or a proxy before it compresses what it streams: %s", said).At("url", r.target.BaseURL).
+			Hint("give the address of the engine itself, or switch the compression off: it holds tokens back")
 	case rec.HTTPStatus == http.StatusUnauthorized || rec.HTTPStatus == http.StatusForbidden:
 		return r.refusedKey(said)
 	case rec.HTTPStatus == http.StatusNotFound || rec.HTTPStatus == http.StatusMethodNotAllowed:

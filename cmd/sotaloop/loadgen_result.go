@@ -222,6 +222,9 @@ func (l *loadgenResult) remarks(b *strings.Builder) {
 	for _, class := range slices.Sorted(maps.Keys(l.Counts.Errors)) {
 		classes = append(classes, fmt.Sprintf("%s %d", class, l.Counts.Errors[class]))
 	}
+	for _, status := range slices.Sorted(maps.Keys(l.Counts.Statuses)) {
+		classes = append(classes, fmt.Sprintf("HTTP %s %d", status, l.Counts.Statuses[status]))
+	}
 	if len(classes) == 0 {
 		classes = []string{"none"}
 	}

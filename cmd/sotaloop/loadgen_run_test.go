@@ -272,7 +272,12 @@ func TestLoadgenRunSaysWhatIsWrongFirst(t *testing.T) {
 		{"two models", "has 2 models (valid: a, b)", 2, &endpoint{models: `{"data":[{"id":"a"},{"id":"b"}]}`}, nil},
 		{"longer than the context", "more than the server's max_model_len of 100", 2, &endpoint{models: oneModel}, []string{"--input-len", "98"}},
 		{"refused shape", "refuses requests of this shape: 400 Bad Request: too long", 2, answer(http.StatusBadRequest, "too long\x1b[2J"), nil},
-		{"redirected", "http_status: 307", 1, http.RedirectHandler("http://127.0.0.1:1/", http.StatusTemporaryRedirect), []string{"--model", "m"}},
+		{"redirected", `the server sends requests elsewhere: 307 Temporary Redirect to "http://127.0.0.1:1/"`, 2, http.RedirectHandler("http://127.0.0.1:1/", http.StatusTemporaryRedirect), []string{"--model", "m"}},
+		{"compressed", "switch the compression off", 2, &endpoint{models: oneModel, breaks: func(_ int64, w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = io.WriteString(w, "\x1f\x8b")
+			return true
+		}}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -308,7 +313,7 @@ func TestLoadgenRunFailuresAreAResult(t *testing.T) {
 	}
 	out, errs, code := loadgenRunOut(t.Context(), t, fails(5), shape("--sla", "min_success_rate=0.99")...)
 	require.Zero(t, code, errs)
-	require.Regexp(t, `(?m)^failures     http_status 4, truncated 4$`, out)
+	require.Regexp(t, `(?m)^failures     http_status 4, truncated 4, HTTP 500 4$`, out)
 	require.Regexp(t, `(?m)^first        (http_status: 500 Internal Server Error: out of pages|truncated: .*)$`, out)
 	require.Regexp(t, `(?m)^SLA          FAIL: min_success_rate: 0\.\d+ < 0\.99$`, out)
 
@@ -317,6 +322,50 @@ func TestLoadgenRunFailuresAreAResult(t *testing.T) {
 	require.Contains(t, errs, "the first request failed (http_status: 500")
 	require.Contains(t, errs, "sotaloop: the load gave no measurement: no request in the window succeeded")
 	require.Contains(t, out, `"status":"failed"`)
+}
+
+// TestLoadgenRunShowsWhatTheServerDid holds that a person sees what kind of failure every fourth request ended in.
+func TestLoadgenRunShowsWhatTheServerDid(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name     string
+		did      func(w http.ResponseWriter)
+		failures string // lines of the table, as expressions
+		first    string
+	}{
+		{"429", func(w http.ResponseWriter) { http.Error(w, "slow down", http.StatusTooManyRequests) }, "http_status 10, HTTP 429 10", "http_status: 429 Too Many Requests: slow down"},
+		{"redirect", func(w http.ResponseWriter) {
+			w.Header().Set("Location", "/else")
+			w.WriteHeader(http.StatusFound)
+		}, "redirect 10, HTTP 302 10", `redirect: 302 Found to "/else", which is not followed`},
+		{"compressed", func(w http.ResponseWriter) {
+			w.Header().Set("Content-Encoding", "br")
+			_, _ = io.WriteString(w, "xx")
+		}, "encoded 10", `encoded: the body is encoded as "br"`},
+		{"malformed", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "data: {oops\n\n") }, "bad_event 10", "bad_event: event is not a JSON object: {oops"},
+		{"wrong usage", func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w, "data: {\"choices\":[{\"text\":\"w\",\"finish_reason\":\"length\"}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\ndata: [DONE]\n\n")
+		}, "wrong_length 10", "wrong_length: the server counted 7 prompt tokens of 6 sent"},
+		{"stalled", func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w, "data: {\"choices\":[{\"text\":\"w\"}]}\n\n")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(400 * time.Millisecond)
+		}, "timeout 10", "timeout: .*the last byte came .* before, behind 1 content events"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			e := &endpoint{models: oneModel, breaks: func(n int64, w http.ResponseWriter, _ *http.Request) bool {
+				if n%4 == 0 {
+					tc.did(w)
+				}
+				return n%4 == 0
+			}}
+			out, errs, code := loadgenRunOut(t.Context(), t, e, shape("--request-timeout", "200ms")...)
+			require.Zero(t, code, errs)
+			require.Regexp(t, "(?m)^failures     "+tc.failures+"$", out)
+			require.Regexp(t, "(?m)^first        "+tc.first, out)
+		})
+	}
 }
 
 func TestLoadgenRunInterrupted(t *testing.T) {

@@ -68,14 +68,15 @@ type Audit struct {
 	CPUShare        *float64 `json:"cpu_share"`
 	CPUs            int      `json:"cpus"` // CPUs this process may use
 	CPUPerEventUS   *float64 `json:"cpu_us_per_event"`
-	Events          int      `json:"events"`        // content events of the load
-	SocketsMax      int      `json:"sockets_max"`   // connections open at once
-	Dials           int      `json:"dials"`         // connections opened
-	DialsInLoad     int      `json:"dials_in_load"` // of those, opened because no idle one was left
-	Retries         int      `json:"retries"`       // requests sent again after an idle connection was found closed
-	SocketErrors    int      `json:"socket_errors"` // requests lost to the client's own socket limits
-	WallSeconds     float64  `json:"wall_s"`        // span of the figures above
-	Timers          string   `json:"timers"`        // what keeps the arrivals: clock_nanosleep or runtime
+	Events          int      `json:"events"`               // content events of the load
+	SocketsMax      int      `json:"sockets_max"`          // connections open at once
+	Dials           int      `json:"dials"`                // connections opened
+	DialsInLoad     int      `json:"dials_in_load"`        // of those, opened because no idle one was left
+	Retries         int      `json:"retries"`              // requests sent again after an idle connection was found closed
+	ResolveMS       *float64 `json:"resolve_ms,omitempty"` // time to resolve the host's name, once; absent for an address
+	SocketErrors    int      `json:"socket_errors"`        // requests lost to the client's own socket limits
+	WallSeconds     float64  `json:"wall_s"`               // span of the figures above
+	Timers          string   `json:"timers"`               // what keeps the arrivals: clock_nanosleep or runtime
 }
 
 // judge fills in what the records say and compares every figure with its limit.

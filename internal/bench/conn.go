@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -27,7 +28,8 @@ type conn struct {
 	mu       sync.Mutex
 	job      *job // under way
 	response response
-	got      int64 // bytes read for it
+	got      int64  // bytes read for it
+	heard    Offset // last read
 	deadline Offset
 	cause    error // why the connection was shut from this side
 	dead     bool
@@ -42,7 +44,7 @@ func (c *conn) start(j *job, opt receiveOptions, timeout time.Duration) bool {
 	if c.dead {
 		return false
 	}
-	c.job, c.got = j, 0
+	c.job, c.got, c.heard = j, 0, Never
 	c.response = response{line: c.response.line[:0], reception: newReception(j.rec, opt)}
 	j.rec.Outcome = OutcomeUnfinished
 	j.rec.Sent = c.clk.now()
@@ -64,6 +66,9 @@ func (c *conn) input(p []byte, end error, stamp Offset) bool {
 		return false
 	}
 	c.got += int64(len(p))
+	if len(p) > 0 {
+		c.heard = stamp
+	}
 	done, err := c.response.feed(p, stamp)
 	if end != nil && !done {
 		done, err = true, c.response.eof(end, stamp)
@@ -90,9 +95,18 @@ func (c *conn) expire(now Offset) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.job != nil && now >= c.deadline && c.cause == nil {
-		c.cause = os.ErrDeadlineExceeded
+		c.cause = c.stall(now)
 		c.link.shut()
 	}
+}
+
+// stall says how a request that is past its deadline has come to be.
+func (c *conn) stall(now Offset) error {
+	if !c.heard.Happened() {
+		return fmt.Errorf("%w: no byte came in %.3g s", os.ErrDeadlineExceeded, float64(now-c.job.rec.Sent)/1e9)
+	}
+	return fmt.Errorf("%w after %.3g s: the last byte came %.3g s before, behind %d content events", os.ErrDeadlineExceeded,
+		float64(now-c.job.rec.Sent)/1e9, float64(now-c.heard)/1e9, c.job.rec.Events)
 }
 
 // abandon ends the connection and whatever is under way on it.

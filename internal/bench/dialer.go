@@ -19,6 +19,8 @@ type dialer struct {
 	clk     *clock
 	poll    *poller // nil where connections have goroutines of their own
 
+	resolver resolver
+
 	mu    sync.Mutex
 	conns map[*conn]struct{}
 	all   sync.WaitGroup // connections whose transport is not released
@@ -26,6 +28,9 @@ type dialer struct {
 	most, dials, inLoad atomic.Int64 // inLoad: dials the load had to wait for
 	loading             atomic.Bool
 }
+
+// dialTimeout bounds the opening of one connection.
+const dialTimeout = 30 * time.Second
 
 // newDialer prepares to connect to a validated target.
 func newDialer(target Target, clk *clock) (*dialer, error) {
@@ -42,6 +47,7 @@ func newDialer(target Target, clk *clock) (*dialer, error) {
 	if u.Port() == "" {
 		d.address = net.JoinHostPort(u.Hostname(), port)
 	}
+	d.resolver.lookup = target.Lookup
 	if d.tls == nil && target.Dial == nil {
 		d.poll, err = newPoller(clk)
 	}
@@ -52,7 +58,7 @@ func newDialer(target Target, clk *clock) (*dialer, error) {
 func (d *dialer) dial(ctx context.Context, ended func(*conn, *job, error)) (*conn, error) {
 	dial := d.target.Dial
 	if dial == nil {
-		dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
+		dial = d.resolved
 	}
 	raw, err := dial(ctx, "tcp", d.address)
 	if err != nil {
@@ -74,6 +80,26 @@ func (d *dialer) dial(ctx context.Context, ended func(*conn, *job, error)) (*con
 		return nil, err
 	}
 	return c, nil
+}
+
+// resolved dials the addresses of the host in turn, resolving its name before the first time only: name servers are no
+// part of what is measured.
+func (d *dialer) resolved(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, stop := context.WithTimeout(ctx, dialTimeout)
+	defer stop()
+	addresses, err := d.resolver.addresses(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	for _, at := range addresses {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, at)
+		if err == nil {
+			return c, nil
+		}
+		failed = err
+	}
+	return nil, failed
 }
 
 // attach gives a connection its transport and its reader.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // failure is a request's failure with its class.
@@ -24,7 +27,7 @@ func fail(class ErrorClass, err error) *failure { return &failure{class: class, 
 // inStep says whether a request that ended this way has left its connection between two responses.
 func inStep(err error) bool {
 	var f *failure
-	return err == nil || errors.As(err, &f) && (f.class == ErrHTTPStatus || f.class == ErrWrongLength || f.class == ErrNoUsage || f.class == ErrNoToken)
+	return err == nil || errors.As(err, &f) && slices.Contains([]ErrorClass{ErrHTTPStatus, ErrRedirect, ErrEncoded, ErrWrongLength, ErrWrongUsage, ErrNoUsage, ErrNoToken}, f.class)
 }
 
 // settleRecord writes the outcome into the record.
@@ -52,15 +55,29 @@ func settleRecord(ctx context.Context, rec *Record, err error, clk *clock) {
 	rec.Error = excerpt([]byte(err.Error()))
 }
 
-// lostIdle says whether an error looks like a connection that the server had closed while it rested.
-func lostIdle(err error) bool {
+// keepAliveRace bounds the time within which a request finds out that its idle connection had been closed by the server:
+// the kernel answers at once, so that it is a way there and back. A request that is lost later was lost by the server.
+const keepAliveRace = time.Second
+
+// lostIdle says whether an error looks like a connection that the server had closed while it rested, after a request has
+// waited for so long.
+func lostIdle(err error, waited time.Duration) bool {
+	return waited < keepAliveRace && lost(err)
+}
+
+// lost says whether an error is the end of a connection.
+func lost(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // dialClass classifies an error of opening a connection.
 func dialClass(err error) ErrorClass {
-	if socketLimit(err) {
+	var name *net.DNSError
+	switch {
+	case socketLimit(err):
 		return ErrSocketLimit
+	case errors.As(err, &name):
+		return ErrResolve
 	}
 	return ErrConnect
 }

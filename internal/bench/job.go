@@ -55,7 +55,7 @@ func newWriter(target Target, spec Spec, host string) *writer {
 	if spec.Scenario.Stream {
 		accept = "text/event-stream"
 	}
-	w.head = "POST " + target.Path + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/json\r\nAccept: " + accept +
+	w.head = "POST " + target.Path + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/json\r\nAccept: " + accept + "\r\nAccept-Encoding: identity" +
 		"\r\nUser-Agent: " + ClientName + "-bench/" + ClientVersion + "\r\n"
 	for _, name := range slices.Sorted(maps.Keys(target.Header)) {
 		w.head += name + ": " + target.Header[name] + "\r\n"

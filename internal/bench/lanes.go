@@ -138,7 +138,7 @@ func (p *lanes) fresh(j *job) {
 // ended takes the end of a request from its connection. A connection that the server had closed while it rested costs
 // the request a second sending, not its life.
 func (p *lanes) ended(c *conn, j *job, err error) {
-	if err != nil && c.got == 0 && !j.rec.Retried && lostIdle(err) && p.ctx.Err() == nil {
+	if err != nil && c.got == 0 && !j.rec.Retried && lostIdle(err, time.Duration(p.clk.now()-j.rec.Sent)) && p.ctx.Err() == nil {
 		j.rec.Retried = true
 		p.others.Go(func() { p.fresh(j) })
 		return

@@ -92,7 +92,7 @@ func (m *meter) read(limits Limits, d *dialer) Audit {
 	m.probe.Wait()
 	wall := float64(m.clk.now()-m.started) / 1e9
 	a := Audit{Limits: limits, CPUs: runtime.NumCPU(), WallSeconds: wall, Timers: pacerName, SocketsMax: int(d.most.Load()),
-		Dials: int(d.dials.Load()), DialsInLoad: int(d.inLoad.Load())}
+		Dials: int(d.dials.Load()), DialsInLoad: int(d.inLoad.Load()), ResolveMS: d.resolver.took()}
 	if cpu := processCPU() - m.cpu; !math.IsNaN(cpu) {
 		a.CPUSeconds = ptr(cpu)
 		a.CPUShare = ptr(cpu / (wall * float64(min(a.CPUs, runtime.GOMAXPROCS(0)))))

@@ -41,6 +41,11 @@ type Counts struct {
 	Dropped    int            `json:"dropped"`
 	Warmup     int            `json:"warmup"` // settling requests, outside the others
 	Errors     map[string]int `json:"errors"` // by class
+
+	Statuses map[string]int `json:"http_statuses,omitempty"`  // answers by HTTP status other than 200
+	Retried  int            `json:"retried,omitempty"`        // requests sent a second time, see Record.Retried; each is counted once
+	Surplus  int            `json:"surplus_events,omitempty"` // requests with more content events than tokens: duplicates, or wrong usage
+	Empty    int            `json:"empty_events,omitempty"`   // events that carried neither token nor finish reason, see Record.Empty
 }
 
 // Settling is how the engine came to rest before the load.

@@ -33,6 +33,9 @@ type reception struct {
 	textLen int  // bytes of text so far
 	told    int  // completion tokens by usage so far
 	counted bool // usage has been told
+	fell    bool // usage has told fewer tokens than before
+	silent  bool // an event with text came without token ids
+	ids     int  // token ids of /generate's last event: all of them so far, unless the server streams increments
 	done    bool // closing mark seen
 	events  int  // events of any kind
 }
@@ -110,6 +113,7 @@ func (in *reception) take(data []byte, timed bool) error {
 	}
 	in.addText(text)
 	if c.out >= 0 {
+		in.fell = in.fell || c.out < in.told
 		in.told, in.counted = c.out, true
 	}
 	in.rec.In, in.rec.Cached = max(in.rec.In, c.in), max(in.rec.Cached, c.cached)
@@ -137,7 +141,8 @@ func (in *reception) newText() []byte {
 // time notes an event with a choice that was read at t.
 func (in *reception) time(t Offset, hasText bool) {
 	r, c := in.rec, &in.chunk
-	if !r.FirstChunk.Happened() {
+	opening := !r.FirstChunk.Happened() // chat: a role, without a token
+	if opening {
 		r.FirstChunk = t
 	}
 	if hasText && !r.FirstText.Happened() {
@@ -148,8 +153,16 @@ func (in *reception) time(t Offset, hasText bool) {
 		rise = 0 // told for the first time at the close: the total, not a token
 	}
 	if !hasText && c.tokens == 0 && rise == 0 {
+		if len(c.finish) == 0 && !opening {
+			r.Empty++
+		}
 		return
 	}
+	r.IDs += c.tokens
+	if c.whole {
+		in.ids = c.tokens
+	}
+	in.silent = in.silent || c.tokens == 0
 	if r.Events == 0 {
 		r.First = t
 		r.K1 = max(rise, c.tokens)
@@ -196,6 +209,9 @@ func (in *reception) close() error {
 	if r.Events > 0 && r.K1 == 0 {
 		r.K1, r.K1Unknown = 1, r.Events != r.Out
 	}
+	if in.ids > 0 && in.ids == r.Out {
+		r.IDs = in.ids
+	}
 	switch {
 	case !in.counted:
 		return fail(ErrNoUsage, errors.New("the response has no usage"))
@@ -203,6 +219,10 @@ func (in *reception) close() error {
 		return fail(ErrWrongLength, fmt.Errorf("the server counted %d prompt tokens of %d sent", r.In, r.WantIn))
 	case in.opt.ignoreEOS && r.Out != r.WantOut:
 		return fail(ErrWrongLength, fmt.Errorf("the server generated %d tokens of %d asked for", r.Out, r.WantOut))
+	case in.fell:
+		return fail(ErrWrongUsage, errors.New("the server's count of generated tokens fell during the response"))
+	case r.IDs > 0 && !in.silent && r.IDs != r.Out:
+		return fail(ErrWrongUsage, fmt.Errorf("%d token ids came and usage counts %d", r.IDs, r.Out))
 	case in.opt.stream && r.Out > 0 && r.Events == 0:
 		return fail(ErrNoToken, fmt.Errorf("%d tokens were counted and no event carried one", r.Out))
 	}

@@ -62,15 +62,19 @@ type ErrorClass string
 // The classes of failure.
 const (
 	ErrConnect     ErrorClass = "connect"      // no connection could be opened
+	ErrResolve     ErrorClass = "resolve"      // the host's name could not be resolved
 	ErrSocketLimit ErrorClass = "socket_limit" // out of descriptors, ports or buffers: the client's own limit
 	ErrReset       ErrorClass = "reset"        // connection lost before a response
-	ErrHTTPStatus  ErrorClass = "http_status"  // status other than 200
+	ErrHTTPStatus  ErrorClass = "http_status"  // status other than 200 and 3xx
+	ErrRedirect    ErrorClass = "redirect"     // a 3xx: the client follows none
+	ErrEncoded     ErrorClass = "encoded"      // a compressed body, which was not asked for
 	ErrNotSSE      ErrorClass = "not_sse"      // a stream was asked for and something else came
 	ErrBadEvent    ErrorClass = "bad_event"    // an event or body that cannot be read
 	ErrEvent       ErrorClass = "error_event"  // the server reported an error inside the response
 	ErrTruncated   ErrorClass = "truncated"    // the stream ended before it was finished
 	ErrNoUsage     ErrorClass = "no_usage"     // the server did not count tokens
 	ErrNoToken     ErrorClass = "no_token"     // tokens were counted, no event carried one
+	ErrWrongUsage  ErrorClass = "wrong_usage"  // usage contradicts itself or the token ids that came
 	ErrWrongLength ErrorClass = "wrong_length" // n_in differs from the prompt, or n_out from output_len under ignore_eos
 	ErrTimeout     ErrorClass = "timeout"      // the request's or the point's deadline
 	ErrCanceled    ErrorClass = "canceled"
@@ -97,6 +101,8 @@ type Record struct {
 	K1Unknown  bool    `json:"k1_unknown,omitempty"`
 	Events     int     `json:"events"`                // content events
 	Gaps       Gaps    `json:"gaps_us,omitempty"`     // between content events
+	IDs        int     `json:"n_ids,omitempty"`       // generated token ids that came, where the server sends them
+	Empty      int     `json:"empty,omitempty"`       // events behind the first that carried neither token nor finish reason
 	Finish     string  `json:"finish,omitempty"`      // finish reason as the server gave it
 	Outcome    Outcome `json:"outcome"`               //
 	HTTPStatus int     `json:"http_status,omitempty"` //

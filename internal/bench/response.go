@@ -41,7 +41,9 @@ type response struct {
 	left      int64  // bytes of the body, or of the chunk
 	status    int
 	reason    string
-	close     bool // the connection ends with this response
+	encoding  string // of the body, if it has one
+	location  string // of a redirect
+	close     bool   // the connection ends with this response
 	failBody  []byte
 	reception *reception
 }
@@ -184,8 +186,14 @@ func (r *response) readHead(head string) error {
 	chunked := false
 	for line := range strings.SplitSeq(fields, "\n") {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\r"), ":")
-		value = strings.ToLower(strings.TrimSpace(value))
+		value = strings.TrimSpace(value)
+		if strings.EqualFold(name, "location") {
+			r.location = value
+		}
+		value = strings.ToLower(value)
 		switch strings.ToLower(name) {
+		case "content-encoding":
+			r.encoding = strings.TrimPrefix(value, "identity")
 		case "content-length":
 			if r.left, err = strconv.ParseInt(value, 10, 64); err != nil || r.left < 0 {
 				return fail(ErrTruncated, fmt.Errorf("%w: content length %q", errHTTP, value))
@@ -218,7 +226,10 @@ func (r *response) frame(chunked bool) {
 
 // body passes on a piece of the body; that of an error is kept for its words.
 func (r *response) body(p []byte, stamp Offset) error {
-	if r.status == 200 {
+	switch {
+	case r.encoding != "":
+		return nil // it is read to its end, so that the connection stays in step
+	case r.status == 200:
 		return r.reception.feed(p, stamp)
 	}
 	r.failBody = append(r.failBody, p[:min(len(p), maxErrorBody-len(r.failBody))]...)
@@ -229,7 +240,12 @@ func (r *response) body(p []byte, stamp Offset) error {
 func (r *response) end(stamp Offset) error {
 	rec := r.reception.rec
 	rec.HTTPStatus, rec.End = r.status, stamp
-	if r.status != 200 {
+	switch {
+	case r.status >= 300 && r.status < 400:
+		return fail(ErrRedirect, fmt.Errorf("%d %s to %q, which is not followed", r.status, r.reason, excerpt([]byte(r.location))))
+	case r.status == 200 && r.encoding != "":
+		return fail(ErrEncoded, fmt.Errorf("the body is encoded as %q although identity was asked for", excerpt([]byte(r.encoding))))
+	case r.status != 200:
 		return fail(ErrHTTPStatus, fmt.Errorf("%d %s: %s", r.status, r.reason, excerpt(r.failBody)))
 	}
 	return r.reception.end()

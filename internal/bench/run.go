@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -103,11 +104,20 @@ func (r *runner) point(ctx context.Context) (*Point, error) {
 	}
 	p.Audit = m.read(r.spec.Limits, r.dialer)
 	if err != nil && ctx.Err() == nil {
-		return nil, fault.Wrap(fault.FrameworkFailed, err, "the load could not be offered to %q", r.target.BaseURL)
+		return nil, cannotOffer(err, r.target.BaseURL)
 	}
 	r.complete(p, window)
 	r.judge(ctx, p, broken)
 	return p, nil
+}
+
+// cannotOffer says why no connection could be opened for a load: this machine's limits are not the server's fault.
+func cannotOffer(err error, address string) error {
+	if socketLimit(err) {
+		return fault.Wrap(fault.Internal, err, "this machine has too few descriptors or local ports for the load").
+			Hint("raise the limit of open files (ulimit -n), widen net.ipv4.ip_local_port_range, or offer fewer requests at once")
+	}
+	return fault.Wrap(fault.FrameworkFailed, err, "the load could not be offered to %q", address)
 }
 
 // complete fills in everything that follows from the records.
@@ -153,11 +163,29 @@ func count(records []*Record) Counts {
 		case OutcomeDropped:
 			c.Dropped++
 		}
-		if r.ErrorClass != "" {
-			c.Errors[string(r.ErrorClass)]++
-		}
+		c.note(r)
 	}
 	return c
+}
+
+// note counts what a request of the load was besides its outcome.
+func (c *Counts) note(r *Record) {
+	if r.ErrorClass != "" {
+		c.Errors[string(r.ErrorClass)]++
+	}
+	if r.HTTPStatus != 0 && r.HTTPStatus != 200 {
+		if c.Statuses == nil {
+			c.Statuses = map[string]int{}
+		}
+		c.Statuses[strconv.Itoa(r.HTTPStatus)]++
+	}
+	if r.Retried {
+		c.Retried++
+	}
+	if r.OK() && r.Events > r.Out {
+		c.Surplus++
+	}
+	c.Empty += r.Empty
 }
 
 // judge gives the point its status and warnings.
@@ -190,6 +218,27 @@ func firstError(records []*Record) string {
 	return "none was sent"
 }
 
+// slowResolve is the time of resolving the host's name, in milliseconds, from which on it is worth a warning.
+const slowResolve = 100
+
+// oddities are caveats that come from how the server behaved.
+func oddities(p *Point) []string {
+	var out []string
+	if n := p.Counts.Retried; n > 0 {
+		out = append(out, fmt.Sprintf("%d requests were sent twice, since the server had closed their idle connection: their t_sent is that of the second sending", n))
+	}
+	if n := p.Counts.Surplus; n > 0 {
+		out = append(out, fmt.Sprintf("%d requests had more content events than tokens by usage: the server repeats events, splits tokens or counts wrongly", n))
+	}
+	if n := p.Counts.Empty; n > 0 {
+		out = append(out, fmt.Sprintf("%d events carried neither token nor finish reason; a token held back in one is timed with the next", n))
+	}
+	if ms := p.Audit.ResolveMS; ms != nil && *ms > slowResolve {
+		out = append(out, fmt.Sprintf("resolving the host's name took %.0f ms; it is done once, before the first connection", *ms))
+	}
+	return out
+}
+
 // warnings are caveats on a point that is otherwise valid.
 func (r *runner) warnings(p *Point) []string {
 	var out []string
@@ -207,6 +256,7 @@ func (r *runner) warnings(p *Point) []string {
 	if share, ok := p.Metrics.Get("k1_unknown_share"); ok && share > 0 {
 		out = append(out, fmt.Sprintf("tokens in the first event are unknown for %.0f %% of the requests and taken as 1", share*100))
 	}
+	out = append(out, oddities(p)...)
 	if p.Audit.WiderLimits {
 		out = append(out, "the client was audited under wider limits than a real host's")
 	}

@@ -29,6 +29,8 @@ type Target struct {
 	Preopen int               // open loop: connections kept ready; 0 chooses by rate. Closed loop opens one a slot
 	// Dial opens a connection; nil dials TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Lookup resolves the host's name to addresses; nil asks the system. It is called until it has succeeded once.
+	Lookup func(ctx context.Context, host string) ([]string, error)
 }
 
 // Validate refuses an address or endpoint the client cannot speak to.
