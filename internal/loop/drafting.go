@@ -255,7 +255,7 @@ func (d *drafting) scenarios(c *contract.Contract) error {
 		if s.Primary == "" {
 			s.Primary = contract.PrimaryMetric(s.Arrival)
 		}
-		if slices.Contains([]string{usePreflight, useEquality, useUnseen}, s.Name) {
+		if slices.Contains([]string{usePreflight, useEquality, useUnseen}, s.Name) || strings.HasPrefix(s.Name, probePrefix) {
 			return fault.New(fault.InvalidInput, "scenario name %q is one of our own points", s.Name).At("scenarios.name", s.Name).Hint("choose another name")
 		}
 		if seen[s.Name] {

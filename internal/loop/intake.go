@@ -15,6 +15,7 @@ import (
 const (
 	useMain      = "main"      // a scenario of the contract
 	usePreflight = "preflight" // a handful of requests before anything is measured
+	useProbe     = "probe"     // a short burst that decides whether a launch of the search carries the full load
 	useEquality  = "equality"  // the same prompts in every launch, for output digests
 	useUnseen    = "unseen"    // a shape drawn after the approval
 )
@@ -77,6 +78,8 @@ func (in *intake) one(ctx context.Context, client *worker.Client, e worker.Event
 	case worker.EventLaunchFailed:
 		l.fail = e.Failure
 		return in.keepLog(ctx, client, l, e)
+	case worker.EventPointSkipped:
+		l.tell(e.Point, nil)
 	case worker.EventPointDone, worker.EventPointFailed:
 		l.tell(e.Point, e.Failure)
 		return in.point(ctx, client, l, e)

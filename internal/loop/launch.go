@@ -141,6 +141,9 @@ func uses(launches []worker.Launch, special map[string]string) map[string]string
 	for _, l := range launches {
 		for _, p := range l.Points {
 			out[p.ID] = useMain
+			if _, _, ok := probeOf(p.ID); ok && l.Phase == string(compare.PhaseSearch) {
+				out[p.ID] = useProbe
+			}
 			if u, ok := special[p.ID]; ok {
 				out[p.ID] = u
 			}
@@ -176,6 +179,11 @@ func rowsJSON(st *State) []byte {
 // trialScore is a launch's search score: the geometric mean over scenarios of the primary metric, oriented so that
 // higher is better; false where a scenario has no usable row. A row that breaks the SLA counts a tenth.
 func trialScore(c *contract.Contract, rows []compare.Row) (float64, bool) {
+	return fullScore(c, rows, math.Ln10)
+}
+
+// fullScore is trialScore with a penalty of its own for rows that break the SLA, as a logarithm.
+func fullScore(c *contract.Contract, rows []compare.Row, penalty float64) (float64, bool) {
 	sum, n := 0.0, 0
 	for _, s := range c.Scenarios {
 		for _, r := range rows {
@@ -191,7 +199,7 @@ func trialScore(c *contract.Contract, rows []compare.Row) (float64, bool) {
 				l = -l
 			}
 			if r.SLA.Passed != nil && !*r.SLA.Passed {
-				l -= math.Ln10
+				l -= penalty
 			}
 			sum, n = sum+l, n+1
 		}

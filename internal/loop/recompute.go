@@ -141,11 +141,15 @@ func (s *State) PlanFrame(r RunPlanned, p worker.Plan) worker.Plan {
 func (s *State) PlannedPoint(l worker.Launch, id string) (p worker.Point, use string, ok bool) {
 	c := s.Contract
 	if sc, found := c.Scenario(id); found {
-		return point(c, sc, l.Phase, l.Block), useMain, true
+		return gated(l, point(c, sc, l.Phase, l.Block)), useMain, true
 	}
+	k, of, isProbe := probeOf(id)
 	switch {
 	case id == usePreflight && l.Phase == string(compare.PhaseSearch):
 		return preflightPoint(c), usePreflight, true
+	case isProbe && l.Phase == string(compare.PhaseSearch):
+		sc, found := c.Scenario(of)
+		return gated(l, probePoint(c, sc, k)), useProbe, found
 	case id == useEquality && l.Phase == string(compare.PhaseRevalidate):
 		return equalityPoint(c), useEquality, true
 	case id == useUnseen && l.Phase == string(compare.PhaseRevalidate):
@@ -158,6 +162,34 @@ func (s *State) PlannedPoint(l worker.Launch, id string) (p worker.Point, use st
 		}
 	}
 	return worker.Point{}, "", false
+}
+
+// gated gives a point of a search's launch the gate that the plan has for it: how good is good enough was the strategy's
+// to say, from what had been measured then. A gate waits for probes of its own launch and for nothing else.
+func gated(l worker.Launch, p worker.Point) worker.Point {
+	planned, ok := pointOf(l, p.ID)
+	if !ok || planned.Gate == nil || l.Phase != string(compare.PhaseSearch) {
+		return p
+	}
+	for _, id := range planned.Gate.Points {
+		if _, _, is := probeOf(id); !is {
+			return p
+		}
+	}
+	p.Gate = planned.Gate
+	return p
+}
+
+// Skipped says whether a planned point's gate stayed shut, by the rows of the probes that it waited for.
+func (s *State) Skipped(l worker.Launch, p worker.Point) bool {
+	return p.Gate != nil && !p.Gate.Open(func(id string) (float64, bool) {
+		for _, m := range s.Points {
+			if m.Key == l.ID+"/"+id && m.Row.Status == compare.StatusOK {
+				return m.Row.Metrics.Get(contract.PrimaryMetric(contract.ArrivalBurst))
+			}
+		}
+		return 0, false
+	})
 }
 
 // PlannedEnd is a launch's end as its plan fixes it, with what happened taken from got.

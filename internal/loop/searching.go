@@ -188,7 +188,7 @@ func (c *campaign) runSearch(ctx context.Context, j JobStarted, p *jobs.Progress
 			next.Candidate.Why = "the base flags alone"
 		}
 		p.Set(float64(len(all))/float64(budget.Launches+first), fmt.Sprintf("%s: launch %d of at most %d (%s)", args.Entry, len(all)+1, budget.Launches+first, next.Candidate.Why))
-		if err := c.tryCandidate(ctx, j, args, len(all), next.Candidate, p); err != nil {
+		if err := c.tryCandidate(ctx, j, args, len(all), next, p); err != nil {
 			return err
 		}
 		if st, err = c.state(); err != nil {
@@ -226,11 +226,12 @@ func shippedDefault(c *contract.Contract, args searchArgs) ([]search.Candidate, 
 
 // tryCandidate records a candidate and runs its launch; the launch of the space's first begins with the
 // preflight requests.
-func (c *campaign) tryCandidate(ctx context.Context, j JobStarted, args searchArgs, n int, cand search.Candidate, p *jobs.Progress) error {
+func (c *campaign) tryCandidate(ctx context.Context, j JobStarted, args searchArgs, n int, next search.Step, p *jobs.Progress) error {
 	st, err := c.state()
 	if err != nil {
 		return err
 	}
+	cand := next.Candidate
 	flags := maps.Clone(args.Base)
 	for k, v := range cand.Flags {
 		flags[k] = v
@@ -246,10 +247,18 @@ func (c *campaign) tryCandidate(ctx context.Context, j JobStarted, args searchAr
 	if err != nil {
 		return err
 	}
-	load := points(st.Contract, string(compare.PhaseSearch), 0)
-	if shipped, err := shippedDefault(st.Contract, args); err != nil {
+	shipped, err := shippedDefault(st.Contract, args)
+	if err != nil {
 		return err
-	} else if n == len(shipped) {
+	}
+	load := points(st.Contract, string(compare.PhaseSearch), 0)
+	switch {
+	case screens(st.Contract, args.Strategy) && n <= len(shipped):
+		load = screened(st.Contract, openingRungs, 1)
+	case screens(st.Contract, args.Strategy):
+		load = screened(st.Contract, next.Rungs, st.probeScale(args.Entry))
+	}
+	if n == len(shipped) {
 		load = append([]worker.Point{preflightPoint(st.Contract)}, load...)
 	}
 	l, err := c.launch(st, host, launchSpec{id: added.ID + ".search", candidate: added, phase: string(compare.PhaseSearch), points: load})
@@ -276,8 +285,14 @@ func (c *campaign) trials(st *State, entry string) []search.Trial {
 			continue // recorded, its launch has not ended
 		}
 		t := search.Trial{Flags: cand.Knobs, Status: status}
-		if score, ok := trialScore(st.Contract, searchRows(st, cand.ID)); ok {
-			t.Score, t.Probes = &score, []float64{score}
+		rows, scale := searchRows(st, cand.ID), st.probeScale(cand.Entry)
+		if score, ok := trialScore(st.Contract, rows); ok {
+			t.Score = &score
+		}
+		if raw, full := fullScore(st.Contract, rows, 0); t.Score == nil || (full && raw == *t.Score) { // one that breaks the SLA is worth what its full load is
+			for _, v := range st.probeScores(cand.ID) {
+				t.Probes = append(t.Probes, v*scale)
+			}
 		}
 		out = append(out, t)
 	}
@@ -306,7 +321,7 @@ func (s *State) candidateStatus(id string) (status, reason string) {
 		} else if l.Failure != nil {
 			status, reason = string(statusOf(l.Failure.Class)), l.Failure.Reason
 		}
-		for _, r := range searchRows(s, id) {
+		for _, r := range append(searchRows(s, id), probeRows(s, id)...) {
 			if status == "ok" && r.Status != compare.StatusOK {
 				status, reason = string(r.Status), r.FailureReason
 			}
@@ -419,6 +434,8 @@ func candidateLine(st *State, cand CandidateAdded) map[string]any {
 	line["status"] = status
 	if reason != "" {
 		line["reason"] = hostText(reason, 200)
+	} else if text := st.behind(cand); text != "" && status == "ok" {
+		line["status"], line["reason"] = "screened", text
 	}
 	for _, r := range searchRows(st, cand.ID) {
 		if v, ok := r.Metrics.Get(primaryOf(st.Contract, r.Workload.Scenario)); ok {

@@ -162,7 +162,11 @@ func (v *verifier) everyPoint(l worker.Launch, end *loop.LaunchEnded) error {
 	}
 	for _, p := range l.Points {
 		_, use, _ := v.state.PlannedPoint(l, p.ID)
-		if !have[p.ID] && (use == "main" || end.State == "ok") {
+		skipped := end.State == "ok" && v.state.Skipped(l, p)
+		switch {
+		case skipped && have[p.ID]:
+			return fmt.Errorf("launch %s has a row of point %s, whose gate its probes left shut", l.ID, p.ID)
+		case !skipped && !have[p.ID] && (use == "main" || end.State == "ok"):
 			return fmt.Errorf("launch %s has ended and has no row of point %s", l.ID, p.ID)
 		}
 	}

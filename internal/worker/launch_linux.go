@@ -177,11 +177,17 @@ func (r *runner) serve(ctx context.Context, e *engine) {
 	}
 	info := cleanText([]byte(r.hide(e, e.control.info(ctx, l.Protocol.InfoPaths))), maxInfo)
 	r.emit(Event{Kind: EventLaunchReady, Launch: l.ID, Proc: &e.proc, Port: e.port, Phases: phases, Loaded: loaded, Info: info, Engine: r.inspect(e)})
+	makespans := map[string]float64{}
 	for i := range l.Points {
+		p := &l.Points[i]
 		if ctx.Err() != nil {
 			return
 		}
-		r.measure(ctx, e, &l.Points[i])
+		if p.Gate != nil && !p.Gate.Open(func(id string) (float64, bool) { v, ok := makespans[id]; return v, ok }) {
+			r.emit(Event{Kind: EventPointSkipped, Launch: l.ID, Point: p.ID, Proc: &e.proc, Port: e.port})
+		} else if v, ok := r.measure(ctx, e, p).Get(gateMetric); ok {
+			makespans[p.ID] = v
+		}
 		r.step()
 	}
 	for i := range l.Captures {

@@ -113,6 +113,9 @@ func (l *Launch) check() error {
 		}
 		ids[id] = true
 	}
+	if err := l.checkGates(); err != nil {
+		return err
+	}
 	for _, c := range l.Captures {
 		if c.Stage != stagePrefill && c.Stage != stageDecode {
 			return fault.New(fault.InvalidInput, "capture %q: unknown stage %q", c.ID, c.Stage).

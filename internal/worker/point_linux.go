@@ -24,8 +24,8 @@ const (
 var errServerDied = errors.New("the server died")
 
 // measure runs one point. Its failure is a result: the plan goes on. A point that says itself that it cannot count is
-// repeated once, and the first try's records stay beside the second's.
-func (r *runner) measure(ctx context.Context, e *engine, p *Point) {
+// repeated once, and the first try's records stay beside the second's. The metrics are those of a point that succeeded.
+func (r *runner) measure(ctx context.Context, e *engine, p *Point) bench.Metrics {
 	ev := r.try(ctx, e, p)
 	if why := unfit(ev); why != "" {
 		first := r.keepFirst(ev.Files)
@@ -36,6 +36,10 @@ func (r *runner) measure(ctx context.Context, e *engine, p *Point) {
 		ev.Kind = EventPointFailed
 	}
 	r.emit(ev)
+	if ev.Failure != nil || ev.Metrics == nil {
+		return nil
+	}
+	return *ev.Metrics
 }
 
 func (r *runner) try(ctx context.Context, e *engine, p *Point) Event {

@@ -79,6 +79,7 @@ type Point struct {
 	ID    string     `json:"id"`
 	Spec  bench.Spec `json:"spec"`
 	Flush bool       `json:"flush"` // flush the prefix cache before it
+	Gate  *Gate      `json:"gate,omitempty"`
 }
 
 // Capture is one profiler capture within a launch.
@@ -106,6 +107,7 @@ const (
 	EventLaunchFailed  EventKind = "launch.failed"
 	EventPointDone     EventKind = "point.done"
 	EventPointFailed   EventKind = "point.failed"
+	EventPointSkipped  EventKind = "point.skipped" // its gate stayed shut
 	EventCaptureDone   EventKind = "capture.done"
 	EventCaptureFailed EventKind = "capture.failed"
 	EventLaunchStopped EventKind = "launch.stopped" // teardown confirmed; ends every launch, one that never had a process too

@@ -1,0 +1,61 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sotaloop/sotaloop/internal/sim"
+	"github.com/sotaloop/sotaloop/server"
+)
+
+// A search with launches to spare offers the full load only to candidates whose short probes promise something. What was
+// screened out stays in the ledger with its probes, and the best is chosen by full rows alone.
+func TestASearchIsScreenedByProbes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sim.Config{GPUs: 1})
+	a, _ := w.stdioAgent(server.Era2026)
+	a.call("list_hosts", map[string]any{"refresh": true})
+	terms := w.terms()
+	terms["budget_launches"] = 6
+	opened := a.call("open_campaign", terms)
+	a.campaign, a.runDir = opened.text("campaign"), opened.text("run_dir")
+	require.NotEmpty(t, a.job("list_flags", map[string]any{"framework": "sglang"}).text("version"))
+	found := a.job("search_deployments", map[string]any{"framework": "sglang", "space": map[string]any{"max-running-requests": []any{1, 2, 3, 64}}})
+
+	full, screened := map[string]bool{}, map[string]bool{}
+	for _, c := range found.list("candidates") {
+		_, measured := c["chat"]
+		switch c.text("status") {
+		case "ok":
+			require.True(t, measured, "%s", c)
+			full[c.text("candidate")] = true
+		case "screened":
+			require.False(t, measured, "%s", c)
+			require.Contains(t, c.text("reason"), "of the best candidate's")
+			screened[c.text("candidate")] = true
+		default:
+			t.Errorf("%s", c)
+		}
+	}
+	require.True(t, full["sglang-00"], "the shipped default carries the full load")
+	require.NotEmpty(t, screened, "%s", found)
+	require.True(t, full[found.text("best")])
+	probes := 0
+	for _, row := range readLines[answer](t, filepath.Join(a.runDir, "benchmark", "candidates.jsonl")) {
+		candidate := row.text("candidate_id")
+		switch row["workload"].(map[string]any)["scenario"] {
+		case "chat":
+			require.True(t, full[candidate], "%s", candidate)
+		case "probe.1.chat":
+			require.True(t, full[candidate] || screened[candidate])
+			probes++
+		}
+	}
+	require.Equal(t, len(full)+len(screened), probes, "every launch begins with a probe")
+	a.verified(w)
+	readLedger(t, a.runDir).nothingTwice(t, w)
+}
