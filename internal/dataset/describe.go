@@ -39,6 +39,10 @@ type Description struct {
 	PromptChars   Quantiles    `json:"prompt_chars"`
 	PromptTokens  *Quantiles   `json:"prompt_tokens,omitempty"`
 	OutputLen     Quantiles    `json:"output_len"`
+	LongestChars  int          `json:"longest_chars"`            // of a prompt
+	LongestOutput int          `json:"longest_output"`           // tokens
+	LongestTokens *int         `json:"longest_tokens,omitempty"` // of prompt and output together
+	Tokenizer     string       `json:"tokenizer,omitempty"`      // digest of the tokenizer that counted
 	SharedPrefix  SharedPrefix `json:"shared_prefix"`
 	SpanS         *float64     `json:"span_s,omitempty"`  // last timestamp minus first
 	Parts         map[Part]int `json:"parts"`             // rows that may be drawn, divided by conversation
@@ -59,11 +63,15 @@ func Describe(s *Set, count func(string) int) (Description, error) {
 	s.counts(&d)
 	chars, output := make([]float64, 0, s.Len()), make([]float64, 0, s.Len())
 	var tokens []float64
+	longest := 0
 	err := s.each(func(_ int, r Row) error {
 		text := r.Text()
-		chars, output = append(chars, float64(characters(text))), append(output, float64(r.OutputLen))
+		n := characters(text)
+		chars, output = append(chars, float64(n)), append(output, float64(r.OutputLen))
+		d.LongestChars, d.LongestOutput = max(d.LongestChars, n), max(d.LongestOutput, r.OutputLen)
 		if count != nil {
-			tokens = append(tokens, float64(count(text)))
+			n := count(text)
+			tokens, longest = append(tokens, float64(n)), max(longest, n+r.OutputLen)
 		}
 		return nil
 	})
@@ -73,7 +81,7 @@ func Describe(s *Set, count func(string) int) (Description, error) {
 	d.PromptChars, d.OutputLen = quantiles(chars), quantiles(output)
 	if count != nil {
 		q := quantiles(tokens)
-		d.PromptTokens = &q
+		d.PromptTokens, d.LongestTokens = &q, &longest
 	}
 	if d.SharedPrefix, err = s.sharedPrefix(DefaultBlockChars, maxPrefixes); err != nil {
 		return d, err

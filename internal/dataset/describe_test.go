@@ -25,7 +25,7 @@ func TestDescribe(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, dataset.Description{Kind: "sotaloop.dataset", V: 1, Digest: s.Digest, Content: s.Content, Format: dataset.FormatJSONL, Shape: dataset.ShapePrompt,
 		Rows: 4, Conversations: 3, Duplicates: 1, PromptChars: dataset.Quantiles{P50: 35.5, P95: 68}, PromptTokens: &dataset.Quantiles{P50: 2, P95: 3},
-		OutputLen: dataset.Quantiles{P50: 25, P95: 38.5}, SharedPrefix: dataset.SharedPrefix{BlockChars: 64, Share: 128. / 142}, Parts: d.Parts, Skipped: []dataset.Skip{}}, d)
+		OutputLen: dataset.Quantiles{P50: 25, P95: 38.5}, LongestChars: 68, LongestOutput: 40, LongestTokens: new(41), SharedPrefix: dataset.SharedPrefix{BlockChars: 64, Share: 128. / 142}, Parts: d.Parts, Skipped: []dataset.Skip{}}, d)
 	require.Equal(t, 3, d.Parts[dataset.PartSearch]+d.Parts[dataset.PartBlocks]+d.Parts[dataset.PartUnseen])
 	require.Contains(t, mustJSON(t, d), `"skipped":[]`)
 

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
@@ -35,6 +36,14 @@ const (
 	ByConversation By = "conversation" // hash of the conversation: adding rows moves none
 	ByTime         By = "time"         // replay: windows of time, which follow each other
 )
+
+// ByOf is what divides the dataset of a scenario: time for a replay, else conversations.
+func ByOf(s contract.Scenario) By {
+	if s.Arrival == contract.ArrivalReplay {
+		return ByTime
+	}
+	return ByConversation
+}
 
 // group is the rows of one conversation, in the order of the file.
 type group struct {

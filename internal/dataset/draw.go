@@ -12,14 +12,14 @@ import (
 
 // Draw names the rows of one block. Equal draws give equal rows, on every side and every machine.
 type Draw struct {
-	Seed     uint64
-	Phase    string
-	Scenario string
-	Block    int // from 0
-	Part     Part
-	Prompts  int
-	Warmup   int
-	Reuse    Reuse
+	Seed     uint64 `json:"seed,string"`
+	Phase    string `json:"phase"`
+	Scenario string `json:"scenario"`
+	Block    int    `json:"block"` // from 0
+	Part     Part   `json:"part"`
+	Prompts  int    `json:"prompts"`
+	Warmup   int    `json:"warmup"`
+	Reuse    Reuse  `json:"reuse,omitempty"`
 }
 
 // Drawn is numbers of rows.

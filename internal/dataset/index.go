@@ -10,24 +10,27 @@ import (
 	"slices"
 )
 
-// entry is what is kept in memory of a row.
+// entry is what is kept in memory of a row. Of a private dataset its three digests are keyed, so that division and
+// draws can be made again where the text is not.
 type entry struct {
 	off    int64
 	size   int32 // without the line break
 	output int32
+	chars  int32 // of the prompt
 	at     float64
 	row    [32]byte
 	prompt [16]byte
 	conv   [16]byte
 }
 
-// Index is a normalised dataset without its text.
+// Index is a normalised dataset without its text. What ReadIndex gives holds no places of rows.
 type Index struct {
 	Digest  string // of the normalised bytes: what a scenario names. Depends on the order of rows
-	Content string // of the sorted digests of the rows: the same in any order
+	Content string // of the sorted digests of the rows: the same in any order; empty for a private dataset
 	Format  Format // how it came
 	Shape   Shape
 	Timed   bool // every row has a timestamp, and they never go back
+	Keyed   bool // of a private dataset: digests of rows, prompts and conversations are keyed
 	Skipped []Skip
 
 	rows []entry
@@ -36,13 +39,24 @@ type Index struct {
 // Len is the number of rows.
 func (ix *Index) Len() int { return len(ix.rows) }
 
-// RowDigest is the digest of row i.
-func (ix *Index) RowDigest(i int) string { return name(ix.rows[i].row) }
+// RowDigest is the digest of row i; of a private dataset a KeyedDigest's String.
+func (ix *Index) RowDigest(i int) string {
+	if ix.Keyed {
+		return KeyedDigest{ix.rows[i].row}.String()
+	}
+	return name(ix.rows[i].row)
+}
+
+// OutputLen is the length that row i asks for, in tokens.
+func (ix *Index) OutputLen(i int) int { return int(ix.rows[i].output) }
 
 // Normalise writes the rows of a reader as canonical JSON lines, in their order. On an error, what it wrote is of no
 // use: Store keeps such beginnings from ever having a name.
-func Normalise(w io.Writer, r *Reader) (*Index, error) {
-	ix := &Index{Format: r.Format()}
+func Normalise(w io.Writer, r *Reader) (*Index, error) { return normalise(w, r, nil) }
+
+// normalise keys the index where there is a key.
+func normalise(w io.Writer, r *Reader, key []byte) (*Index, error) {
+	ix := &Index{Format: r.Format(), Keyed: key != nil}
 	whole := sha256.New()
 	out := bufio.NewWriterSize(w, 256<<10)
 	var off int64
@@ -55,7 +69,7 @@ func Normalise(w io.Writer, r *Reader) (*Index, error) {
 			return nil, err
 		}
 		line := row.Line()
-		ix.add(row, line, off)
+		ix.add(row, line, off, key)
 		line = append(line, '\n')
 		whole.Write(line)
 		if _, err := out.Write(line); err != nil {
@@ -66,18 +80,38 @@ func Normalise(w io.Writer, r *Reader) (*Index, error) {
 	if err := out.Flush(); err != nil {
 		return nil, fmt.Errorf("write dataset: %w", err)
 	}
-	ix.Digest, ix.Content = name([32]byte(whole.Sum(nil))), ix.content()
+	ix.Digest = name([32]byte(whole.Sum(nil)))
+	if key == nil {
+		ix.Content = ix.content()
+	}
 	ix.Shape, ix.Timed, ix.Skipped = r.shape, r.timed, r.Skipped()
 	return ix, nil
 }
 
-func (ix *Index) add(row Row, line []byte, off int64) {
-	e := entry{off: off, size: int32(len(line)), output: int32(row.OutputLen), //nolint:gosec // both bounded by the reader
-		row: sha256.Sum256(line), prompt: row.promptSum(), conv: row.conversationSum()}
+func (ix *Index) add(row Row, line []byte, off int64, key []byte) {
+	e := entry{off: off, size: int32(len(line)), output: int32(row.OutputLen), chars: int32(characters(row.Text())), //nolint:gosec // all bounded by the reader
+		row: rowSum(line, key), prompt: row.promptSum(), conv: row.conversationSum()}
+	if key != nil {
+		e.prompt, e.conv = keyedShort(key, "prompt", e.prompt), keyedShort(key, "conversation", e.conv)
+	}
 	if row.At != nil {
 		e.at = *row.At
 	}
 	ix.rows = append(ix.rows, e)
+}
+
+// rowSum is the digest of a row's canonical line, keyed where there is a key.
+func rowSum(line, key []byte) [32]byte {
+	if key == nil {
+		return sha256.Sum256(line)
+	}
+	return Keyed(key, "row", string(line)).sum
+}
+
+// keyedShort keys a short digest, for an index that leaves its host.
+func keyedShort(key []byte, purpose string, sum [16]byte) [16]byte {
+	k := Keyed(key, "index."+purpose, string(sum[:]))
+	return [16]byte(k.sum[:16])
 }
 
 // content digests the rows' digests, sorted, as they are (32 bytes each).

@@ -168,3 +168,21 @@ func (d *Division) most(n Need) int {
 	}
 	return low
 }
+
+// Most is the largest number of prompts a draw for which the division suffices, with as many for the warm-up, but no
+// more than the largest settling wave; 0 where it suffices for none.
+func (d *Division) Most(draws map[Part]int, reuse Reuse) int {
+	fits := func(n int) bool {
+		need := Need{Prompts: n, Warmup: min(n, mostWarmup), Draws: draws, Reuse: reuse}
+		return !slices.ContainsFunc(Parts, func(p Part) bool { return d.wants(need, p) > d.size(p) })
+	}
+	low, high := 0, len(d.ix.rows)
+	for low < high {
+		if mid := (low + high + 1) / 2; fits(mid) {
+			low = mid
+		} else {
+			high = mid - 1
+		}
+	}
+	return low
+}

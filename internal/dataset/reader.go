@@ -33,6 +33,7 @@ type Options struct {
 	Turns     Turns            // ShareGPT; default TurnsFirst
 	Skip      bool             // pass over rows of SkipReasons, counted, instead of refusing the file
 	Private   bool             // faults do not quote the data
+	Want      string           // Store refuses another digest
 	MaxLine   int              // bytes of a line or element; default DefaultMaxLine
 	MaxRows   int              // default DefaultMaxRows
 }

@@ -38,6 +38,9 @@ func Store(dir string, src io.Reader, opt Options) (*Set, error) {
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		return nil, err
 	}
+	if opt.Want != "" && ix.Digest != opt.Want {
+		return nil, fault.New(fault.Corrupt, "the dataset has the digest %s, not %s", ix.Digest, opt.Want).At("dataset", ix.Digest, opt.Want).Hint("add it again")
+	}
 	s := &Set{Index: ix, path: filepath.Join(dir, fileName(ix.Digest))}
 	if opt.Private {
 		if err := makeKey(s.path + ".key"); err != nil {
@@ -50,7 +53,15 @@ func Store(dir string, src io.Reader, opt Options) (*Set, error) {
 	if err := os.Rename(tmp.Name(), s.path); err != nil {
 		return nil, fmt.Errorf("store dataset: %w", err)
 	}
-	return s, nil
+	if s.key == nil {
+		return s, nil
+	}
+	keyed, err := Open(dir, ix.Digest)
+	if err != nil {
+		return nil, err
+	}
+	keyed.Format, keyed.Skipped = ix.Format, ix.Skipped
+	return keyed, nil
 }
 
 // fill writes the normalised rows into an open file, down to the disk.
@@ -87,14 +98,16 @@ func Open(dir, digest string) (*Set, error) {
 	if err != nil {
 		return nil, changed(err)
 	}
-	if s.Index, err = Normalise(io.Discard, r); err != nil {
+	if s.key, err = readKey(s.path + ".key"); err != nil {
+		return nil, err
+	}
+	if s.Index, err = normalise(io.Discard, r, s.key); err != nil {
 		return nil, changed(err)
 	}
 	if s.Digest != digest {
 		return nil, changed(nil)
 	}
-	s.key, err = readKey(s.path + ".key")
-	return s, err
+	return s, nil
 }
 
 func fileName(digest string) string { return strings.Replace(digest, ":", "-", 1) + ".jsonl" }
@@ -135,7 +148,7 @@ func (s *Set) read(f io.ReaderAt, i int) (Row, error) {
 	v, bad := parse(line)
 	if bad == nil {
 		var row Row
-		if row, bad = (Options{}).row(v); bad == nil && row.sum() == e.row {
+		if row, bad = (Options{}).row(v); bad == nil && rowSum(row.Line(), s.key) == e.row {
 			return row, nil
 		}
 	}
@@ -161,21 +174,22 @@ func (s *Set) each(do func(i int, r Row) error) error {
 	return nil
 }
 
-// makeKey draws a key unless there is one.
+// makeKey draws a key unless there is one. The key has its name only once all of it is on the disk.
 func makeKey(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return nil
-	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".key-*")
 	if err != nil {
 		return fmt.Errorf("store key of dataset: %w", err)
 	}
+	defer func() { _ = os.Remove(f.Name()) }()
 	key := make([]byte, keyLen)
 	if _, err = rand.Read(key); err == nil {
 		_, err = f.Write(key)
 	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("store key of dataset: %w", err), os.Remove(path))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Link(f.Name(), path)
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("store key of dataset: %w", err)
 	}
 	return nil
 }

@@ -131,11 +131,14 @@ func TestPrivateLeavesNoText(t *testing.T) {
 	require.NoError(t, err)
 	short := division.Suffices(dataset.Need{Scenario: "s", Prompts: 500, Draws: map[dataset.Part]int{dataset.PartBlocks: 5}})
 	require.Error(t, short)
-	for _, v := range []any{s, s.Index, sealed, description, division, drawn, short} {
+	rows, err := s.Rows([]int{0})
+	require.NoError(t, err)
+	require.Equal(t, sealed[0].Row.String(), s.RowDigest(0))
+	for _, v := range []any{s, s.Index, sealed, description, division, drawn, short, s.Evidence(drawn)} {
 		raw, err := json.Marshal(v)
 		require.NoError(t, err)
 		require.NotContains(t, string(raw), secret)
-		require.NotContains(t, string(raw), s.RowDigest(0), "a plain digest could be guessed at")
+		require.NotContains(t, string(raw), rows[0].Digest(), "a plain digest could be guessed at")
 	}
 	require.Contains(t, mustJSON(t, sealed), `"row":"hmac-sha256:`)
 	for _, bad := range []string{`{"XYZZY":1}`, `{"prompt":"a","XYZZY":1}`, `{"XYZZY":1,"XYZZY":2}`, `XYZZY`, `{"prompt":"XYZZY","output_len":"XYZZY"}`,
