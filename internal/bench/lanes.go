@@ -149,6 +149,9 @@ func (p *lanes) ended(c *conn, j *job, err error) {
 // finish closes the record and, in a closed loop, sends the slot's next request.
 func (p *lanes) finish(c *conn, j *job, err error) {
 	settleRecord(p.ctx, j.rec, err, p.clk)
+	if p.options.digestKey != nil {
+		j.rec.seal()
+	}
 	free := j.rec.End
 	if !free.Happened() {
 		free = p.clk.now()

@@ -26,7 +26,8 @@ type Header struct {
 	Window   Window            `json:"window"`
 	BaseNS   int64             `json:"monotonic_base_ns"` // CLOCK_MONOTONIC at the point's origin; 0 where unknown
 	Keyed    bool              `json:"keyed_digests,omitempty"`
-	Records  int               `json:"records"` // number of lines that follow
+	Drawn    *Drawn            `json:"drawn,omitempty"` // text, chat, replay: the rows that were sent
+	Records  int               `json:"records"`         // number of lines that follow
 }
 
 // Recording is a point's evidence: the header and every request, warm-up included, in order of planning.

@@ -19,6 +19,7 @@ type Spec struct {
 	Vocab      TokenRange `json:"vocab"`                 // random scenarios
 	Rows       []Row      `json:"rows,omitempty"`        // text, chat and replay: the measured rows, in order
 	WarmupRows []Row      `json:"warmup_rows,omitempty"` // text, chat: rows for everything unmeasured; none of Rows
+	Drawn      *Drawn     `json:"drawn,omitempty"`       // where Rows come from; recorded only
 
 	Goodput      *contract.Goodput `json:"goodput,omitempty"`
 	WantLogprobs bool              `json:"want_logprobs,omitempty"` // ask for the log-probability of every generated token
@@ -41,6 +42,18 @@ type WindowRule struct {
 	E2EFactor float64       `json:"e2e_factor,omitempty"` // the window must span this many median E2E latencies; default 5
 	Lead      time.Duration `json:"lead_ns,omitempty"`    // load before the window; 0 = twice the median E2E of the warm-up, at least a tenth of the window
 }
+
+// Drawn names the rows that a point sent, so that whoever has the dataset can draw them again.
+type Drawn struct {
+	Dataset string `json:"dataset"` // sha256:…
+	Digest  string `json:"digest"`  // of the drawn rows' digests, in the order of sending
+	Rows    int    `json:"rows"`
+	Warmup  int    `json:"warmup"`
+}
+
+// Private says that no text may get into records: output digests are keyed, and of what a server says only its class is
+// kept, since servers quote what they were sent.
+func (s Spec) Private() bool { return s.DigestKey != nil }
 
 // Row is one line of a stored dataset.
 type Row struct {
@@ -76,6 +89,8 @@ func (s Spec) Validate() error {
 		return err
 	}
 	switch {
+	case s.Private() && (s.KeepOutputs || s.WantLogprobs):
+		return fault.New(fault.InvalidInput, "scenario %q: outputs of a private dataset are not kept, and neither are their tokens", s.Scenario.Name).At("keep_outputs", "true")
 	case s.Scenario.Kind == contract.KindRandom && s.Scenario.Arrival == contract.ArrivalReplay:
 		return fault.New(fault.InvalidInput, "scenario %q: replay needs the timestamps of a dataset", s.Scenario.Name).At("scenarios.kind", s.Scenario.Kind, contract.KindText, contract.KindChat)
 	case s.Scenario.Kind == contract.KindRandom && (s.Vocab.Lo < 0 || s.Vocab.Size() < 2):
