@@ -79,6 +79,8 @@ func (p *persona) command(code string) int {
 	switch {
 	case strings.Contains(code, "prepare_server_args") && strings.Contains(code, "--help"):
 		return p.tokenSpeedEngineHelp()
+	case strings.Contains(code, "Tokenizer.from_file(sys.argv[1])"):
+		return p.countTokens(os.Stdin)
 	case strings.Contains(code, "direct_url.json"):
 		return p.provenance(code)
 	case attribute.MatchString(code):

@@ -31,6 +31,7 @@ type engine struct {
 	overlay *overlayDir // nil without one
 	control *control
 	memory  *memoryWatch // nil on hosts with GPUs
+	sealed  bool         // it was sent rows of a private dataset
 
 	exited chan struct{} // closed when the process has been waited for
 	state  *os.ProcessState

@@ -199,8 +199,12 @@ func (r *runner) serve(ctx context.Context, e *engine) {
 	}
 }
 
-// logFile is the engine's log as an artifact.
+// logFile is the engine's log as an artifact; it stays on the host once a private dataset was sent, since engines log
+// what they are asked.
 func (r *runner) logFile(e *engine) []File {
+	if e.sealed {
+		return nil
+	}
 	f, err := r.file(e.log, "log")
 	if err != nil {
 		return nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
+	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/framework"
 )
 
@@ -83,7 +84,10 @@ func (r *runner) tryPoint(ctx context.Context, e *engine, p *Point, ev *Event) *
 	if ev.Cache, why = r.flush(ctx, e, p); why != nil {
 		return why
 	}
-	spec := p.Spec
+	spec, why := r.drawn(e, p)
+	if why != nil {
+		return why
+	}
 	if r.plan.AuditLimits != nil {
 		spec.Limits = *r.plan.AuditLimits
 	}
@@ -174,6 +178,9 @@ func (r *runner) load(ctx context.Context, e *engine, spec bench.Spec, progress 
 		}
 	}()
 	target := bench.Target{BaseURL: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(e.port)), Path: e.launch.Endpoint, Model: e.launch.Served}
+	if spec.Scenario.Kind == contract.KindRandom && target.Path == bench.PathChat {
+		target.Path = bench.PathCompletions // of a capture: token ids, which a chat does not take
+	}
 	return bench.Run(ctx, target, spec, progress)
 }
 

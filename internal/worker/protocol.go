@@ -80,6 +80,8 @@ type Point struct {
 	Spec  bench.Spec `json:"spec"`
 	Flush bool       `json:"flush"` // flush the prefix cache before it
 	Gate  *Gate      `json:"gate,omitempty"`
+
+	Rows *DatasetDraw `json:"rows,omitempty"` // text, chat, replay: the rows to send
 }
 
 // Capture is one profiler capture within a launch.

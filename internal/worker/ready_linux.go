@@ -186,6 +186,9 @@ func (w *watchman) verdict(ctx context.Context) (why *Failure, over bool) {
 // failure describes a failed launch or point with the engine's log, without the secrets it was given.
 func (r *runner) failure(e *engine, class framework.FailureClass, what string) *Failure {
 	f := failureOf(e.log, e.launch.Protocol.Failures, class, what)
+	if e.sealed {
+		return &Failure{Class: f.Class, Reason: cleanLine(what, maxReasonLine) + "; its log stays on the host, since the dataset is private"}
+	}
 	if f.Class == framework.FailPort {
 		if who := portHolder(e.port); who != "" {
 			f.Reason += fmt.Sprintf(" (port %d is held by %s)", e.port, who)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sotaloop/sotaloop/hosts"
+	"github.com/sotaloop/sotaloop/internal/dataset"
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
@@ -60,8 +61,9 @@ type runner struct {
 	gpus    *gpuWatch
 	pinning *Pinning // nil where the plan names no cores
 	cancel  context.CancelCauseFunc
-	unclean bool // an engine could not be stopped
-	full    bool // the last beat found no space; of the beating goroutine
+	unclean bool                    // an engine could not be stopped
+	sets    map[string]*dataset.Set // opened datasets, by digest
+	full    bool                    // the last beat found no space; of the beating goroutine
 
 	mu   sync.Mutex
 	done int // steps behind us

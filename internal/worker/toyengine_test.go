@@ -211,16 +211,33 @@ func (t *toy) serve(port string) int {
 // complete streams max_tokens events.
 func (t *toy) complete(w http.ResponseWriter, req *http.Request) {
 	var body struct {
-		MaxTokens int   `json:"max_tokens"`
-		Prompt    []int `json:"prompt"`
+		MaxTokens int             `json:"max_tokens"`
+		Prompt    json.RawMessage `json:"prompt"`
 	}
+	var ids []int
 	if err := json.NewDecoder(req.Body).Decode(&body); err != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
 	n := int(t.requests.Add(1))
+	if json.Unmarshal(body.Prompt, &ids) != nil {
+		ids = make([]int, len(strings.Fields(string(body.Prompt))))
+	}
+	if t.has("gossip") { // says what it was asked wherever it can
+		fmt.Printf("Received request: prompt=%s\n", body.Prompt)
+		switch n % 4 {
+		case 1:
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, "the prompt %s is not nice", body.Prompt)
+			return
+		case 2:
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"text\":%s,\"finish_reason\":%s}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":%d}}\n\ndata: [DONE]\n\n", body.Prompt, body.Prompt, body.MaxTokens)
+			return
+		}
+	}
 	if after, err := strconv.Atoi(t.value("die-after")); err == nil && n > after {
-		fmt.Println("Scheduler hit an exception: boom")
+		fmt.Println("Scheduler hit an exception: boom", string(body.Prompt))
 		os.Exit(9)
 	}
 	for gate := t.value("gate"); gate != "" && req.Context().Err() == nil; time.Sleep(5 * time.Millisecond) {
@@ -244,7 +261,7 @@ func (t *toy) complete(w http.ResponseWriter, req *http.Request) {
 		time.Sleep(time.Millisecond)
 	}
 	fmt.Fprintf(w, "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d}}\n\ndata: [DONE]\n\n",
-		len(body.Prompt), body.MaxTokens, len(body.Prompt)+body.MaxTokens)
+		len(ids), body.MaxTokens, len(ids)+body.MaxTokens)
 }
 
 func (t *toy) startProfile(w http.ResponseWriter, req *http.Request) {

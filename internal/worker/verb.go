@@ -22,10 +22,11 @@ const (
 	VerbQuery     = "query"     // run an engine's help or version command
 	VerbInstalled = "installed" // digests of an installed package's files
 	VerbAnalyze   = "analyze"   // tables of a trace that lies in a run folder
+	VerbDataset   = "dataset"   // store, list and describe datasets
 )
 
 // Verbs lists the verbs of `sotaloop worker`.
-var Verbs = []string{VerbRun, VerbPrepare, VerbStatus, VerbFile, VerbCancel, VerbReap, VerbProbe, VerbQuery, VerbInstalled, VerbAnalyze}
+var Verbs = []string{VerbRun, VerbPrepare, VerbStatus, VerbFile, VerbCancel, VerbReap, VerbProbe, VerbQuery, VerbInstalled, VerbAnalyze, VerbDataset}
 
 // envelope is every answer: exactly one of Answer and Fault.
 type envelope struct {

@@ -37,6 +37,8 @@ func dispatch(ctx context.Context, o HostOptions, verb string) (any, error) {
 		return installed(ctx, o)
 	case VerbAnalyze:
 		return analyze(ctx, o)
+	case VerbDataset:
+		return serveDataset(ctx, o)
 	default:
 		return nil, fault.New(fault.InvalidInput, "unknown verb %q", verb).At("verb", verb, Verbs...)
 	}
