@@ -32,6 +32,8 @@ type product struct {
 	policy   policy.Policy
 	log      *slog.Logger
 	close    func()
+
+	inventory func() (*hosts.Inventory, error)
 }
 
 // compose wires the rooms together. Nothing is read from hosts, and no file but the policy, before the first call.
@@ -43,9 +45,10 @@ func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*
 		return nil, err
 	}
 	p := &product{home: h, redact: red, policy: pol, log: log, recorder: transcripts.New(filepath.Join(h.state, "transcripts"), red)}
+	p.inventory = func() (*hosts.Inventory, error) { return hosts.ReadInventory(h.file("hosts.yaml")) }
 	p.loop = loop.New(ctx, loop.Options{
 		Home:           h.state,
-		Inventory:      func() (*hosts.Inventory, error) { return hosts.ReadInventory(h.file("hosts.yaml")) },
+		Inventory:      p.inventory,
 		Dial:           p.dial,
 		Binary:         workerBinary(workerDir),
 		Approvers:      func() ([]byte, error) { return readOptional(h.file("allowed_signers")) },

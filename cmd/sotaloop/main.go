@@ -42,6 +42,7 @@ func commands() []command {
 		{"verify", "check a run directory offline", runVerify},
 		{"trace", "analyse torch-profiler traces", runTrace},
 		{"compare", "give verdicts on rows made elsewhere", runCompare},
+		{"dataset", "store a dataset on a host, and list what is there", runDataset},
 		{"loadgen", "certify the load client, or offer a load to an endpoint of yours", runLoadgen},
 		{"search", "replay a search strategy on a measured table", runSearch},
 		{"schema", "print the JSON Schema of hosts.yaml", runSchema},
