@@ -82,6 +82,8 @@ type Model struct {
 	Tokenizer string `json:"tokenizer,omitempty"`
 	// Vocabulary is the number of token ids, from the model's config.json; random prompts are drawn below it.
 	Vocabulary int `json:"vocabulary"`
+	// Bytes is the size of the snapshot's files, nearly all of it weights; 0 where it was not recorded.
+	Bytes int64 `json:"bytes,omitempty"`
 }
 
 // Host is what was found on the host when the campaign opened.

@@ -23,7 +23,7 @@ func (d *drafting) cook(c *contract.Contract) error {
 		return nil
 	}
 	e := match.Entry
-	d.recipe = &e
+	d.match = &match
 	c.Cookbook = e.ID + "@" + e.Digest()
 	if len(c.Scenarios) == 0 {
 		c.Scenarios = heaviest(e.Scenarios())
@@ -109,11 +109,11 @@ func slaText(sla contract.SLA) string {
 // cookWarnings says what the cookbook knows of a model that the contract cannot: sides that do not serve it, another
 // number of GPUs or too small ones, and code of the checkpoint.
 func (d *drafting) cookWarnings(c *contract.Contract) []string {
-	e := d.recipe
-	if e == nil {
+	if d.match == nil {
 		return nil
 	}
 	var out []string
+	e := d.match.Entry
 	say := func(format string, args ...any) {
 		out = append(out, "cookbook "+e.ID+": "+fmt.Sprintf(format, args...))
 	}
@@ -122,11 +122,13 @@ func (d *drafting) cookWarnings(c *contract.Contract) []string {
 			say("%s does not serve this model: %s", side.Framework, known.Reason)
 		}
 	}
-	if n := c.GPUCount(); n != e.GPUs && c.Host.GPUModel != "" {
-		say("written for %d GPUs of a host, the contract has %d: tensor parallelism follows", e.GPUs, n)
-	}
-	if have := float64(c.Host.GPUMemory) / 1024; c.Host.GPUMemory > 0 && have < 0.95*e.GPUMemoryGiB {
-		say("asks for GPUs of %.0f GiB, these have %.0f", e.GPUMemoryGiB, have)
+	if c.Host.GPUMemory > 0 {
+		for _, w := range d.match.Warnings(c.Host) {
+			say("%s", w)
+		}
+		if why := d.match.Fits(c.Host); why != "" {
+			say("%s", why)
+		}
 	}
 	if e.RemoteCode && !c.TrustRemoteCode {
 		say("engines that do not know the architecture ask to trust code of the checkpoint; the engineer allows it with the policy line `trust_remote_code: [%s]`", c.Model.Checkpoint())

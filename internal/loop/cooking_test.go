@@ -58,7 +58,7 @@ func TestACampaignOfAKnownModelTakesTheCookbooksTerms(t *testing.T) {
 	for _, word := range []string{"scenarios: chat-c16", "sla: max_p50_tpot_ms 30", "max_context: 12288"} {
 		require.Contains(t, said, word)
 	}
-	require.Contains(t, strings.Join(out.Warnings, "\n"), "asks for GPUs of 140 GiB, these have 80")
+	require.Contains(t, strings.Join(out.Warnings, "\n"), "the figures are for GPUs of 140 GiB, not 80")
 }
 
 func TestWhatTheCallerSaysIsNotTheCookbooks(t *testing.T) {
@@ -74,7 +74,7 @@ func TestWhatTheCallerSaysIsNotTheCookbooks(t *testing.T) {
 	require.Equal(t, 4096, c.MaxContext)
 	require.Equal(t, "fp8_e5m2", c.KVDtype)
 	require.Len(t, c.CookbookLeft, 6, "none of the entry's is measured")
-	require.Contains(t, strings.Join(out.Warnings, "\n"), "written for 2 GPUs of a host, the contract has 1")
+	require.Contains(t, strings.Join(out.Warnings, "\n"), "the figures are for 2 GPUs, not 1")
 
 	r.Scenarios[0].InputLen, r.MaxContext = 20000, 0
 	out, err = newLoop(t, t.TempDir(), cookedHost(t)).Open(t.Context(), r)

@@ -22,7 +22,7 @@ type drafting struct {
 	r       OpenRequest
 	entry   hosts.HostEntry
 	trusted []string        // checkpoints whose own code the policy lets engines run
-	recipe  *cookbook.Entry // what the cookbook knows of the model; nil: nothing
+	match   *cookbook.Match // what the cookbook knows of the model; nil: nothing
 	assumed []string
 }
 
@@ -404,7 +404,7 @@ func (d *drafting) model(c *contract.Contract, f worker.Facts) error {
 	if err := json.Unmarshal([]byte(m.Config), &config); err != nil {
 		return fault.Wrap(fault.Corrupt, err, "config.json of %q cannot be read", d.r.Model).At("model", d.r.Model)
 	}
-	c.Model = contract.Model{ID: d.r.Model, Revision: d.r.Revision, Path: m.Path, Identity: m.Identity, Tokenizer: d.r.Tokenizer, Vocabulary: max(config.Vocab, config.Text.Vocab)}
+	c.Model = contract.Model{ID: d.r.Model, Revision: d.r.Revision, Path: m.Path, Identity: m.Identity, Tokenizer: d.r.Tokenizer, Vocabulary: max(config.Vocab, config.Text.Vocab), Bytes: m.Bytes}
 	if c.Model.Vocabulary == 0 {
 		return fault.New(fault.InvalidInput, "config.json of %q names no vocab_size", d.r.Model).At("model", d.r.Model).Hint("random prompts are drawn from the vocabulary; give a model folder with a complete config.json")
 	}

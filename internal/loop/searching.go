@@ -164,6 +164,9 @@ func (c *campaign) runSearch(ctx context.Context, j JobStarted, p *jobs.Progress
 	}
 	budget := search.Budget{Launches: st.Contract.Budget.Launches, Seed: st.Contract.Seed}
 	space := search.NewSpace(args.Base, args.Space)
+	if space, err = pruned(st.Contract, args, space); err != nil {
+		return err
+	}
 	shipped, err := shippedDefault(st.Contract, args)
 	if err != nil {
 		return err

@@ -203,6 +203,10 @@ func searchPairs() map[string]pair {
 			"one of several is too big": func(f *rules.Facts) { f.Search.Flags[0].Values = []any{1.0, 4.0} },
 		}, honestTwins: map[string]func(*rules.Facts){
 			"experts on the same GPUs": flag(rules.FlagUse{Name: "ep-size", Role: "ep", Class: framework.ClassSearch, Values: []any{2.0}}),
+			"layouts of which some fit": func(f *rules.Facts) {
+				f.Search.Flags[0].Values, f.Search.Flags[0].Varied = []any{1.0, 2.0}, true
+				flag(rules.FlagUse{Name: "dp-size", Role: "dp", Class: framework.ClassSearch, Values: []any{1.0, 2.0}, Varied: true})(f)
+			},
 		}},
 	}
 }

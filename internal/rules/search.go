@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -129,30 +130,53 @@ func pinnedKnob(f *Facts) *Violation {
 	return nil
 }
 
+// legalLayout refuses a size that fits the contract's GPUs in no combination of the space; combinations that do not fit
+// are left out of the search.
 func legalLayout(f *Facts) *Violation {
 	gpus := f.Contract.GPUCount()
-	product, worst := 1, ""
-	for _, u := range f.Search.Flags {
-		largest := 1
-		for _, v := range u.Values {
-			if n, ok := integer(v); ok {
-				largest = max(largest, n)
-			}
-		}
-		switch u.Role {
-		case "tp", "pp", "dp":
-			product *= largest
-			worst = u.Name
-		case "ep":
-			if largest > gpus {
+	for i, u := range f.Search.Flags {
+		if u.Role == "ep" {
+			if largest := slices.Max(append(sizes(u), 1)); largest > gpus {
 				return layoutViolation(u.Name, largest, gpus)
 			}
 		}
-	}
-	if product > gpus {
-		return layoutViolation(worst, product, gpus)
+		if !layoutRole(u.Role) {
+			continue
+		}
+		others := 1
+		for j, o := range f.Search.Flags {
+			if j != i && layoutRole(o.Role) {
+				others *= smallest(o)
+			}
+		}
+		for _, n := range sizes(u) {
+			if n*others > gpus {
+				return layoutViolation(u.Name, n*others, gpus)
+			}
+		}
 	}
 	return nil
+}
+
+func layoutRole(role string) bool { return role == "tp" || role == "pp" || role == "dp" }
+
+func sizes(u FlagUse) []int {
+	var out []int
+	for _, v := range u.Values {
+		if n, ok := integer(v); ok {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// smallest is the least that a flag of the layout takes: of one that is varied, perhaps nothing is said.
+func smallest(u FlagUse) int {
+	least := append(sizes(u), 1)
+	if !u.Varied && len(least) > 1 {
+		least = least[:len(least)-1]
+	}
+	return max(1, slices.Min(least))
 }
 
 func layoutViolation(name string, needs, gpus int) *Violation {
