@@ -13,20 +13,59 @@ import (
 	"github.com/sotaloop/sotaloop/internal/search"
 )
 
-const searchUsage = "usage: sotaloop search replay TABLE.csv [--strategy auto] [--budget 10] [--seeds 200] [--json]"
+const searchUsage = "usage: sotaloop search replay TABLE.csv [--strategy auto] [--budget 10] [--seeds 200] [--json]\n" +
+	"       sotaloop search table [--generator peaks] [--seed 1] [--prior]  # a made table on standard output"
 
-// runSearch replays a search strategy on a full-factorial table.
+// runSearch replays search strategies on full-factorial tables, and makes such tables.
 func runSearch(ctx context.Context, s streams, args []string) error {
-	if len(args) == 0 || args[0] != "replay" {
-		return fault.New(fault.InvalidInput, "search has one verb: replay").Hint("%s", searchUsage)
+	verb := ""
+	if len(args) > 0 {
+		verb = args[0]
 	}
+	switch verb {
+	case "replay":
+		return searchReplay(ctx, s, args[1:])
+	case "table":
+		return searchTable(s, args[1:])
+	default:
+		return fault.New(fault.InvalidInput, "search has two verbs: replay and table").Hint("%s", searchUsage)
+	}
+}
+
+// searchTable writes a made table.
+func searchTable(s streams, args []string) error {
+	set := flag.NewFlagSet("search table", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	name := set.String("generator", "peaks", "what kind of table")
+	seed := set.Uint64("seed", 1, "of every draw")
+	prior := set.Bool("prior", false, "add the column prior")
+	rest, err := parseMixed(set, args)
+	switch {
+	case err != nil:
+		return fault.Wrap(fault.InvalidInput, err, "search table").Hint("%s", searchUsage)
+	case len(rest) > 0:
+		return fault.New(fault.InvalidInput, "search table takes no file, got %q: it writes to standard output", rest).Hint("%s", searchUsage)
+	}
+	generator, err := search.GeneratorOf(*name)
+	if err != nil {
+		return err
+	}
+	var columns []search.Column
+	if *prior {
+		columns = append(columns, search.PriorColumn)
+	}
+	return generator.Make(*seed).WriteCSV(s.Out, columns...)
+}
+
+// searchReplay replays a strategy on a table of a file.
+func searchReplay(ctx context.Context, s streams, args []string) error {
 	set := flag.NewFlagSet("search replay", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	strategy := set.String("strategy", string(search.Auto), "how candidates are ordered")
 	budget := set.Int("budget", 10, "launches, crashes included")
 	seeds := set.Int("seeds", 200, "replays")
 	asJSON := set.Bool("json", false, "print JSON")
-	paths, err := parseMixed(set, args[1:])
+	paths, err := parseMixed(set, args)
 	switch {
 	case err != nil:
 		return fault.Wrap(fault.InvalidInput, err, "search replay").Hint("%s", searchUsage)

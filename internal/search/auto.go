@@ -22,11 +22,11 @@ func (s *state) auto() Step {
 	pool := s.pool(func(a axis) int { return len(a.values) })
 	known := s.distinct()
 	cells := append(append([]cell{}, known...), pool...)
-	priors := make([]float64, len(cells))
+	priors := make([]parts, len(cells))
 	for i, c := range cells {
 		priors[i] = prior(c)
 	}
-	b := field.believe(cells, priors, shapes(len(s.g.axes), s.g.space.Prior != nil))
+	b := field.believe(cells, priors, shapes(len(s.g.axes), s.opinion))
 	return s.choose(cells, len(known), b)
 }
 
@@ -79,37 +79,19 @@ func expectedGain(mean, sd, best float64) float64 {
 	return (mean-best)*0.5*math.Erfc(-z/math.Sqrt2) + sd*math.Exp(-z*z/2)/math.Sqrt(2*math.Pi)
 }
 
-// field and the logarithm of the prior; a cell without an opinion takes the mean of the opinions on what was tried.
-func (s *state) field() (*field, func(cell) float64) {
-	prior := func(c cell) float64 { return 0 }
-	if s.g.space.Prior != nil {
-		raw := func(c cell) (float64, bool) {
-			v, ok := s.g.space.Prior(s.g.flags(c))
-			return math.Log(v), ok && v > 0 && !math.IsInf(v, 0)
-		}
-		middle, n := 0.0, 0.0
-		for _, o := range s.seen {
-			if v, ok := raw(o.cell); ok {
-				middle, n = middle+v, n+1
-			}
-		}
-		prior = func(c cell) float64 {
-			if v, ok := raw(c); ok {
-				return v
-			}
-			return middle / math.Max(1, n)
-		}
-	}
-	return newField(s.g, s.seen, prior), prior
+// field is the model of what was measured, and what the prior says of any cell.
+func (s *state) field() (*field, func(cell) parts) {
+	return newField(s.g, s.seen, s.opinion.of), s.opinion.of
 }
 
 // unmeasured chooses when nothing has come up yet: what the prior likes among the likeliest to come up.
-func (s *state) unmeasured(prior func(cell) float64) Step {
+func (s *state) unmeasured(prior func(cell) parts) Step {
 	crash := learnCrashes(s.g, s.seen)
 	var at cell
 	worth := math.Inf(-1)
 	for _, c := range s.pool(func(a axis) int { return len(a.values) }) {
-		if w := prior(c) + math.Log(crash.survives(c)+1e-9); w > worth {
+		p := prior(c)
+		if w := p.level + p.pair + math.Log(crash.survives(c)+1e-9); w > worth {
 			at, worth = c, w
 		}
 	}
@@ -166,10 +148,10 @@ func (s *state) pick() (cell, bool) {
 		return nil, false
 	}
 	field, prior := s.field()
-	priors := make([]float64, len(known))
+	priors := make([]parts, len(known))
 	for i, c := range known {
 		priors[i] = prior(c)
 	}
-	b := field.believe(known, priors, shapes(len(s.g.axes), s.g.space.Prior != nil))
+	b := field.believe(known, priors, shapes(len(s.g.axes), s.opinion))
 	return known[bestOf(b.mean, len(known), allowed)], true
 }

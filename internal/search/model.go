@@ -10,13 +10,21 @@ type shape struct {
 	level []float64 // of one level's effect, by knob: few knobs matter
 	pair  float64   // of one pair of levels, as a share of the geometric mean of its knobs'
 	cell  float64   // of one cell beyond both
-	trust float64   // how far the prior is followed, 0 to 1
+	trust trust     // how far the prior is followed
 }
+
+// trust is how far each part of a prior is followed, 0 to 1.
+type trust struct{ level, pair, own float64 }
+
+// follows gives what a shape expects of a cell by its prior.
+func (t trust) follows(p parts) float64 { return t.level*p.level + t.pair*p.pair + t.own*p.own }
 
 const (
 	wide  = 0.5 // standard deviation of what all cells share
 	reach = 1.5 // length scale of an ordinal knob's effect, in levels
 	drawn = 64  // shapes averaged over
+
+	unexplained = 0.003 // standard deviation of a cell of its own, where a model explains the rest
 
 	smoothEffect = 0.9 // how much of an ordinal knob's effect follows its order
 	smoothError  = 0.3 // the same of what a performance model gets wrong about it
@@ -24,31 +32,45 @@ const (
 
 // shapes draws assumptions: they are averaged over, each weighted by how well it explains the trials. The draws are
 // the same for every space with so many knobs.
-func shapes(knobs int, hasPrior bool) []shape {
+func shapes(knobs int, o *opinion) []shape {
 	rng := rand.New(rand.NewPCG(uint64(knobs), 17))
 	out := make([]shape, drawn)
 	for i := range out {
-		s := &out[i]
-		overall := 0.015 * math.Exp2(4*rng.Float64()) // 1.5 % to 24 %
-		if hasPrior {
-			overall /= 2 // what the model gets wrong
-		}
-		for range knobs {
-			s.level = append(s.level, overall*math.Exp(0.8*rng.NormFloat64()))
-		}
-		s.pair = 0.1 + 0.4*rng.Float64()
-		s.cell = overall * 0.5 * rng.Float64()
-		if hasPrior {
-			s.cell = overall * (0.5 + 1.5*rng.Float64()) // a model's errors are the cell's own as much as a level's
-			s.trust = []float64{1, 1, 1, 1, 1, 1, 0.6, 0.6, 0.6, 0}[i%10]
-		}
-		if s.trust == 0 && hasPrior {
-			for k := range s.level {
-				s.level[k] *= 2
-			}
+		if o.known {
+			out[i] = mistakes(rng, knobs, o)
+		} else {
+			out[i] = effects(rng, knobs)
 		}
 	}
 	return out
+}
+
+// effects draws how large the effects of knobs are: 1.5 % to 24 %, few knobs matter.
+func effects(rng *rand.Rand, knobs int) shape {
+	overall := 0.015 * math.Exp2(4*rng.Float64())
+	s := shape{pair: 0.1 + 0.4*rng.Float64(), cell: overall * 0.5 * rng.Float64()}
+	for range knobs {
+		s.level = append(s.level, overall*math.Exp(0.8*rng.NormFloat64()))
+	}
+	return s
+}
+
+// mistakes draws what a performance model gets wrong: 1.2 % to 10 % by level, and how much of what it says of single
+// cells is real. When a share r of the cells' own variance is real, its expectation is r of what is said, and
+// √(r·(1 − r)) of its standard deviation is left open.
+func mistakes(rng *rand.Rand, knobs int, o *opinion) shape {
+	overall := 0.012 * math.Exp2(3*rng.Float64())
+	s := shape{pair: 0.1 + 0.7*rng.Float64()}
+	if s.trust.level = 1; rng.IntN(5) == 0 {
+		s.trust.level = 0.4 + 0.5*rng.Float64()
+	}
+	s.trust.pair = s.trust.level
+	s.trust.own = []float64{0, 0.1, 0.3, 0.7}[rng.IntN(4)]
+	s.cell = unexplained + o.own*math.Sqrt(s.trust.own*(1-s.trust.own))
+	for range knobs {
+		s.level = append(s.level, overall*math.Exp(0.5*rng.NormFloat64()))
+	}
+	return s
 }
 
 // belief is what is expected of each cell of a pool: mean and standard deviation of the logarithm of the score.
@@ -62,10 +84,10 @@ type field struct {
 	g     *grid
 	like  [][][]float64 // by knob: likeness of two levels
 	obs   []observed    // ok ones
-	prior []float64     // of obs; logarithm
+	prior []parts       // of obs; logarithm
 }
 
-func newField(g *grid, obs []observed, prior func(cell) float64) *field {
+func newField(g *grid, obs []observed, prior func(cell) parts) *field {
 	f := &field{g: g}
 	smooth := smoothEffect
 	if g.space.Prior != nil {
@@ -121,7 +143,12 @@ func (f *field) covariance(s *shape, a, b cell) float64 {
 }
 
 // believe averages the posterior of every shape over the pool, by the shapes' evidence.
-func (f *field) believe(pool []cell, prior []float64, all []shape) belief {
+func (f *field) believe(pool []cell, prior []parts, all []shape) belief {
+	return f.average(f.fits(all), pool, prior, all)
+}
+
+// fits fits every shape; weights sum to 1.
+func (f *field) fits(all []shape) []fit {
 	fits := make([]fit, len(all))
 	best, total := math.Inf(-1), 0.0
 	for i := range all {
@@ -132,10 +159,17 @@ func (f *field) believe(pool []cell, prior []float64, all []shape) belief {
 		fits[i].weight = math.Exp(fits[i].evidence - best)
 		total += fits[i].weight
 	}
+	for i := range fits {
+		fits[i].weight /= total
+	}
+	return fits
+}
+
+func (f *field) average(fits []fit, pool []cell, prior []parts, all []shape) belief {
 	b := belief{mean: make([]float64, len(pool)), sd: make([]float64, len(pool))}
 	kept := 0.0
 	for i := range fits {
-		if w := fits[i].weight / total; w >= 2e-3 {
+		if w := fits[i].weight; w >= 2e-3 {
 			kept += w
 			f.add(&b, &all[i], fits[i], w, pool, prior)
 		}
@@ -148,14 +182,14 @@ func (f *field) believe(pool []cell, prior []float64, all []shape) belief {
 }
 
 // add adds one shape's posterior with weight w: its mean, and its second moment under sd.
-func (f *field) add(b *belief, s *shape, fitted fit, w float64, pool []cell, prior []float64) {
+func (f *field) add(b *belief, s *shape, fitted fit, w float64, pool []cell, prior []parts) {
 	k, v := make([]float64, len(f.obs)), make([]float64, len(f.obs))
 	for x, c := range pool {
 		for j, o := range f.obs {
 			k[j] = f.covariance(s, c, o.cell)
 		}
 		forward(fitted.l, k, v)
-		mean, variance := fitted.centre+s.trust*prior[x], f.covariance(s, c, c)
+		mean, variance := fitted.centre+s.trust.follows(prior[x]), f.covariance(s, c, c)
 		for j := range v {
 			mean += v[j] * fitted.z[j]
 			variance -= v[j] * v[j]
@@ -179,7 +213,7 @@ func (f *field) fit(s *shape) fit {
 	out := fit{l: make([][]float64, n), z: make([]float64, n)}
 	rest := make([]float64, n)
 	for i, o := range f.obs {
-		rest[i] = o.value - s.trust*f.prior[i]
+		rest[i] = o.value - s.trust.follows(f.prior[i])
 		out.centre += rest[i] / float64(n)
 		out.l[i] = make([]float64, n)
 		for j := range i + 1 {

@@ -14,7 +14,7 @@ func Next(trials []Trial, space Space, budget Budget, strategy Strategy) Step {
 		budget.Noise = DefaultNoise
 	}
 	g := newGrid(space)
-	s := state{g: g, budget: budget, spent: len(trials), seen: observe(g, trials, budget.Noise)}
+	s := state{g: g, budget: budget, spent: len(trials), seen: observe(g, trials, budget.Noise), opinion: newOpinion(g)}
 	step := s.next(strategy)
 	step.Candidate.Index = len(trials)
 	step.Coverage = g.coverage(s.cells())
@@ -23,10 +23,11 @@ func Next(trials []Trial, space Space, budget Budget, strategy Strategy) Step {
 
 // state is what a strategy sees.
 type state struct {
-	g      *grid
-	budget Budget
-	spent  int // launches, those outside the space too
-	seen   []observed
+	g       *grid
+	budget  Budget
+	spent   int // launches, those outside the space too
+	seen    []observed
+	opinion *opinion
 }
 
 func (s *state) next(strategy Strategy) Step {
