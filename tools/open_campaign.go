@@ -58,6 +58,8 @@ type Scenario struct {
 	WarmupWaves    int              `json:"warmup_waves,omitempty"`
 	Primary        string           `json:"primary,omitempty" jsonschema_description:"metric the verdict is about"`
 	ClaimsNatural  bool             `json:"natural_end,omitempty"`
+
+	RateSearch *contract.RateSearch `json:"-"`
 }
 
 // Goodput is contract.Goodput with names for a caller.

@@ -112,7 +112,7 @@ func (r *runner) loadOpen(ctx context.Context, e2e time.Duration) (Window, error
 	s := r.spec.Scenario
 	length := openWindow(s, r.spec.Window)
 	lead := leadTime(r.spec.Window, length, e2e)
-	planned := openSchedule(s, r.spec.Seed, length, lead)
+	planned := openSchedule(s, r.spec.arrivals(), length, lead)
 	r.begin(phaseLoad, 0, 0)
 	ready := r.ready(*s.RequestRate * 2)
 	if err := r.lanes.prepare(ready); err != nil {
@@ -121,15 +121,22 @@ func (r *runner) loadOpen(ctx context.Context, e2e time.Duration) (Window, error
 	window := Window{Start: r.clk.now() + Offset(startMargin+lead)}
 	window.End = window.Start + Offset(length)
 	records := r.plan(window.Start, planned)
-	tail := tailSchedule(s, r.spec.Seed, length)
+	tail := tailSchedule(s, r.spec.arrivals(), length)
 	more := func() *Record {
 		a := tail()
 		rec := newRecord(a.index, a.role)
 		rec.Sched = window.Start + Offset(a.at)
 		return rec
 	}
+	if r.spec.Drain > 0 {
+		wait := lead + length + max(r.spec.Drain, drainFactor*e2e)
+		defer time.AfterFunc(startMargin+wait, func() { r.drained.Store(true); r.giveUp() }).Stop()
+	}
 	return window, r.offerOpen(ctx, records, more, ready)
 }
+
+// drainFactor is how many median latencies of the warm-up a request may take at least before it is given up.
+const drainFactor = 10
 
 // offerOpen paces the planned requests and the tail's, and ends the tail with the window's last request.
 func (r *runner) offerOpen(ctx context.Context, records []*Record, more func() *Record, ready int) error {

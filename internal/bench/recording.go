@@ -21,6 +21,7 @@ type Header struct {
 	Phase    string            `json:"phase"`
 	Block    int               `json:"block"`
 	Seed     uint64            `json:"seed,string"`
+	Arrivals uint64            `json:"arrival_seed,string,omitempty"` // of an open loop's arrivals; 0: Seed
 	Scenario contract.Scenario `json:"scenario"`
 	Goodput  *contract.Goodput `json:"goodput,omitempty"`
 	Window   Window            `json:"window"`

@@ -27,7 +27,8 @@ func Run(ctx context.Context, target Target, spec Spec, progress func(Progress))
 	}
 	spec.Limits = spec.Limits.or(DefaultLimits())
 	outer := ctx
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, end := context.WithCancelCause(ctx)
+	cancel := func() { end(nil) }
 	defer cancel()
 	if spec.Deadline > 0 {
 		timed, stop := context.WithTimeout(ctx, spec.Deadline)
@@ -38,6 +39,7 @@ func Run(ctx context.Context, target Target, spec Spec, progress func(Progress))
 	if err != nil {
 		return nil, err
 	}
+	r.giveUp = func() { end(context.DeadlineExceeded) }
 	stopProgress := report(r, progress)
 	point, err := r.point(ctx)
 	cancel()
@@ -132,7 +134,7 @@ func (r *runner) complete(p *Point, window Window) {
 	}
 	p.Window = window
 	p.Recording = &Recording{Records: r.records, Header: Header{Kind: RecordsKind, V: RecordsVersion, Client: p.Client, Path: r.target.Path,
-		Phase: r.spec.Phase, Block: r.spec.Block, Seed: r.spec.Seed, Scenario: s, Goodput: r.spec.Goodput, Window: window,
+		Phase: r.spec.Phase, Block: r.spec.Block, Seed: r.spec.Seed, Arrivals: r.spec.ArrivalSeed, Scenario: s, Goodput: r.spec.Goodput, Window: window,
 		BaseNS: r.clk.base, Keyed: r.spec.Private(), Drawn: r.spec.Drawn, Records: len(r.records)}}
 	p.DurationS = float64(r.clk.now()) / 1e9
 	p.Counts = count(r.records)
@@ -196,7 +198,7 @@ func (r *runner) judge(ctx context.Context, p *Point, broken *Record) {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		p.Status, p.Reason = StatusTimeout, fmt.Sprintf("the point's deadline of %s came first", r.spec.Deadline)
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !r.drained.Load():
 		p.Status, p.Reason = StatusFailed, "cancelled"
 	case broken != nil:
 		p.Status, p.Reason = StatusFailed, fmt.Sprintf("no warm-up request succeeded: %s: %s", broken.ErrorClass, broken.Error)

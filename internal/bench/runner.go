@@ -28,6 +28,9 @@ type runner struct {
 	phase, wave, planned, sent, done, failed atomic.Int64
 	windowLeft                               atomic.Int64 // planned window requests that have not ended
 	windowDone                               chan struct{}
+
+	giveUp  func()      // ends the point
+	drained atomic.Bool // requests of the window were given up
 }
 
 // newRunner prepares a point. ctx is the life of everything it starts.

@@ -16,6 +16,8 @@ type Spec struct {
 	Phase    string            `json:"phase"`       // recorded only; MixSeed has it in the seed
 	Block    int               `json:"block"`       // recorded only
 
+	ArrivalSeed uint64 `json:"arrival_seed,string,omitempty"` // of an open loop's arrivals; 0: Seed
+
 	Vocab      TokenRange `json:"vocab"`                 // random scenarios
 	Rows       []Row      `json:"rows,omitempty"`        // text, chat and replay: the measured rows, in order
 	WarmupRows []Row      `json:"warmup_rows,omitempty"` // text, chat: rows for everything unmeasured; none of Rows
@@ -28,6 +30,7 @@ type Spec struct {
 
 	MaxWarmupWaves int           `json:"max_warmup_waves,omitempty"`   // most settling waves; 0 takes the scenario's warmup_waves
 	Deadline       time.Duration `json:"deadline_ns,omitempty"`        // longest time the whole point may take; 0 = no limit but ctx
+	Drain          time.Duration `json:"drain_ns,omitempty"`           // open loop: how long after the window its requests may take, at least ten median latencies of the warm-up; then they are unfinished. 0 = no limit
 	RequestTimeout time.Duration `json:"request_timeout_ns,omitempty"` // longest time one request may take from its sending; 0 = DefaultRequestTimeout
 	Window         WindowRule    `json:"window"`                       // zero fields take the defaults
 	Limits         Limits        `json:"limits"`                       // zero fields take the defaults
@@ -89,6 +92,9 @@ func (s Spec) Validate() error {
 		return err
 	}
 	switch {
+	case s.Scenario.RateSearch != nil:
+		return fault.New(fault.InvalidInput, "scenario %q is a rate search, not one load", s.Scenario.Name).At("scenarios.rate_search", "").
+			Hint("search with `sotaloop loadgen rate`, or give request_rate")
 	case s.Private() && (s.KeepOutputs || s.WantLogprobs):
 		return fault.New(fault.InvalidInput, "scenario %q: outputs of a private dataset are not kept, and neither are their tokens", s.Scenario.Name).At("keep_outputs", "true")
 	case s.Scenario.Kind == contract.KindRandom && s.Scenario.Arrival == contract.ArrivalReplay:
@@ -116,6 +122,14 @@ func (s Spec) validateRows() error {
 		}
 	}
 	return nil
+}
+
+// arrivals is the seed of an open loop's arrivals.
+func (s Spec) arrivals() uint64 {
+	if s.ArrivalSeed != 0 {
+		return s.ArrivalSeed
+	}
+	return s.Seed
 }
 
 // waves is the most settling waves the point may run.

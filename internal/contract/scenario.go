@@ -47,6 +47,8 @@ type Scenario struct {
 	WarmupWaves    int      `json:"warmup_waves"` // most unmeasured waves before the window; settling ends earlier
 	Primary        string   `json:"primary"`      // metric a verdict is about
 	ClaimsNatural  bool     `json:"natural_end,omitempty"`
+
+	RateSearch *RateSearch `json:"rate_search,omitempty"` // poisson only, instead of request_rate
 }
 
 var scenarioName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,40}$`)
@@ -67,7 +69,7 @@ func PrimaryMetric(a Arrival) string {
 // LowerIsBetter says which way a metric improves.
 func LowerIsBetter(metric string) bool {
 	switch metric {
-	case "output_token_throughput", "total_token_throughput", "request_throughput", "goodput_rps", "sla_attainment", "success_rate", "max_rate_under_sla":
+	case "output_token_throughput", "total_token_throughput", "request_throughput", "goodput_rps", "sla_attainment", "success_rate", MaxRateUnderSLA:
 		return false
 	default:
 		return true
@@ -101,6 +103,8 @@ func (s Scenario) validateLoad(bad func(field, got, format string, args ...any) 
 	switch {
 	case s.RequestRate != nil && s.MaxConcurrency != nil:
 		return bad("max_concurrency", fmt.Sprint(*s.MaxConcurrency), "request_rate with max_concurrency hides queueing: give one of them")
+	case s.RateSearch != nil || s.Primary == MaxRateUnderSLA:
+		return s.validateRate(bad)
 	case open && (s.RequestRate == nil || *s.RequestRate <= 0):
 		return bad("request_rate", "", "an open-loop scenario needs request_rate > 0")
 	case s.Arrival == ArrivalClosed && (s.MaxConcurrency == nil || *s.MaxConcurrency < 1):

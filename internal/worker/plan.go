@@ -116,6 +116,14 @@ func (l *Launch) check() error {
 	if err := l.checkGates(); err != nil {
 		return err
 	}
+	for _, p := range l.Points {
+		if p.Rate == nil {
+			continue
+		}
+		if err := p.Rate.Validate(); err != nil {
+			return err
+		}
+	}
 	for _, c := range l.Captures {
 		if c.Stage != stagePrefill && c.Stage != stageDecode {
 			return fault.New(fault.InvalidInput, "capture %q: unknown stage %q", c.ID, c.Stage).

@@ -27,11 +27,11 @@ var errServerDied = errors.New("the server died")
 // measure runs one point. Its failure is a result: the plan goes on. A point that says itself that it cannot count is
 // repeated once, and the first try's records stay beside the second's. The metrics are those of a point that succeeded.
 func (r *runner) measure(ctx context.Context, e *engine, p *Point) bench.Metrics {
-	ev := r.try(ctx, e, p)
-	if why := unfit(ev); why != "" {
-		first := r.keepFirst(ev.Files)
-		ev = r.try(ctx, e, p)
-		ev.Repeated, ev.Files = why, append(ev.Files, first...)
+	var ev Event
+	if p.Rate != nil {
+		ev = r.searchRate(ctx, e, p)
+	} else {
+		ev = r.tryTwice(ctx, e, p)
 	}
 	if ev.Failure != nil {
 		ev.Kind = EventPointFailed
@@ -41,6 +41,16 @@ func (r *runner) measure(ctx context.Context, e *engine, p *Point) bench.Metrics
 		return nil
 	}
 	return *ev.Metrics
+}
+
+func (r *runner) tryTwice(ctx context.Context, e *engine, p *Point) Event {
+	ev := r.try(ctx, e, p)
+	if why := unfit(ev); why != "" {
+		first := r.keepFirst(ev.Files)
+		ev = r.try(ctx, e, p)
+		ev.Repeated, ev.Files = why, append(ev.Files, first...)
+	}
+	return ev
 }
 
 func (r *runner) try(ctx context.Context, e *engine, p *Point) Event {

@@ -82,6 +82,9 @@ type Point struct {
 	Gate  *Gate      `json:"gate,omitempty"`
 
 	Rows *DatasetDraw `json:"rows,omitempty"` // text, chat, replay: the rows to send
+	// Rate makes the point a search for the highest rate under the SLA: many load points of the spec's scenario, on one
+	// engine, one event.
+	Rate *bench.RateTerms `json:"rate,omitempty"`
 }
 
 // Capture is one profiler capture within a launch.
@@ -138,6 +141,7 @@ type Event struct {
 	Quiet    *Quiet             `json:"quiet,omitempty"`
 	Pinning  *Pinning           `json:"pinning,omitempty"` // launch.started of a plan that names cores
 	Memory   *TreeMemory        `json:"memory,omitempty"`  // point, launch.stopped; on CPU hosts
+	Rate     *bench.RateResult  `json:"rate,omitempty"`    // point with a rate search; Measured is then of its Chosen load point
 	Files    []File             `json:"files"`
 	Repeated string             `json:"repeated,omitempty"` // point: why its first try did not count
 	Cache    string             `json:"cache,omitempty"`    // point: flushed, kept (not asked), unflushable (the server cannot)
@@ -224,8 +228,9 @@ const RoleFirstRecords = "first_records"
 
 // File is an artifact in the run folder, fetched by name.
 type File struct {
-	Name   string `json:"name"` // relative to the run folder
-	Role   string `json:"role"` // records, first_records, log, trace, proof
+	Name   string `json:"name"`            // relative to the run folder
+	Role   string `json:"role"`            // records, first_records, log, trace, proof
+	Tried  int    `json:"tried,omitempty"` // records of a rate search: which load point's, from 1
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
 }

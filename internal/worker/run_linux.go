@@ -65,9 +65,16 @@ type runner struct {
 	sets    map[string]*dataset.Set // opened datasets, by digest
 	full    bool                    // the last beat found no space; of the beating goroutine
 
-	mu   sync.Mutex
-	done int // steps behind us
-	now  progress
+	mu    sync.Mutex
+	done  int // steps behind us
+	now   progress
+	scope scope
+}
+
+// scope is what one step is made of, where it is of several parts.
+type scope struct {
+	of, done int
+	text     string
 }
 
 // Run executes the plan in run folder dir to its end. A second worker for the same run, and one for a run that has
@@ -310,7 +317,18 @@ func (r *runner) beat() {
 func (r *runner) doing(share float64, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.now = progress{Doing: fmt.Sprintf(format, args...), Fraction: (float64(r.done) + min(1, max(0, share))) / float64(r.plan.steps())}
+	text := fmt.Sprintf(format, args...)
+	if s := r.scope; s.of > 0 {
+		share, text = (float64(s.done)+share)/float64(s.of), text+"; "+s.text
+	}
+	r.now = progress{Doing: text, Fraction: (float64(r.done) + min(1, max(0, share))) / float64(r.plan.steps())}
+}
+
+// within sets the scope of what doing says next.
+func (r *runner) within(s scope) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.scope = s
 }
 
 func (r *runner) step() {

@@ -27,6 +27,7 @@ type toy struct {
 	faults   []string
 	busy     atomic.Int32 // flushes to refuse
 	requests atomic.Int32
+	slots    chan struct{} // of which each serves one request at a time; nil: no limit
 	profile  atomic.Pointer[string]
 }
 
@@ -203,6 +204,9 @@ func (t *toy) serve(port string) int {
 	mux.HandleFunc("POST /start_profile", t.startProfile)
 	mux.HandleFunc("POST /stop_profile", t.stopProfile)
 	mux.HandleFunc("POST /v1/completions", t.complete)
+	if n, err := strconv.Atoi(t.value("slots")); err == nil {
+		t.slots = make(chan struct{}, n)
+	}
 	fmt.Println("fired up and ready to roll")
 	_ = http.Serve(l, mux)
 	return 0
@@ -245,6 +249,10 @@ func (t *toy) complete(w http.ResponseWriter, req *http.Request) {
 			break
 		}
 	}
+	if t.slots != nil {
+		t.slots <- struct{}{}
+		defer func() { <-t.slots }()
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	flush, _ := w.(http.Flusher)
 	for i := range body.MaxTokens {
@@ -258,10 +266,18 @@ func (t *toy) complete(w http.ResponseWriter, req *http.Request) {
 			<-req.Context().Done()
 			return
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(t.gap())
 	}
 	fmt.Fprintf(w, "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d}}\n\ndata: [DONE]\n\n",
 		len(ids), body.MaxTokens, len(ids)+body.MaxTokens)
+}
+
+// gap is the time between two events of a stream.
+func (t *toy) gap() time.Duration {
+	if d, err := time.ParseDuration(t.value("itl")); err == nil {
+		return d
+	}
+	return time.Millisecond
 }
 
 func (t *toy) startProfile(w http.ResponseWriter, req *http.Request) {
