@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -84,31 +83,4 @@ func readRowsFile(s streams, path string) ([]compare.Row, error) {
 	}
 	defer f.Close()
 	return compare.ReadRows(f, path)
-}
-
-func comparisonText(res compare.Result, standings []compare.Standing) string {
-	var b strings.Builder
-	for _, v := range res.Verdicts {
-		fmt.Fprintf(&b, "%s: %s against %s: %s\n", v.Scenario, v.Candidate, v.Against, strings.ToUpper(string(v.Verdict)))
-		fmt.Fprintf(&b, "  %s\n", v.Reason)
-		if v.Ratio != nil {
-			fmt.Fprintf(&b, "  %s ratio %.4f (%s is better)", v.Metric, *v.Ratio, v.Better)
-			if v.Interval != nil {
-				fmt.Fprintf(&b, ", %.1f %% interval %.4f to %.4f", 100**v.Level, v.Interval[0], v.Interval[1])
-			}
-			fmt.Fprintf(&b, ", %d blocks\n", v.Blocks)
-		}
-		for _, w := range v.Warnings {
-			fmt.Fprintf(&b, "  warning: %s\n", w)
-		}
-	}
-	fmt.Fprintf(&b, "\n## Best Commands By Framework\n\n%s\n## Cross-Framework Best Comparison\n\n%s", compare.BestByFramework(standings), compare.CrossFramework(standings))
-	if failed := compare.FailedTable(standings); failed != "" {
-		fmt.Fprintf(&b, "\n## Failed Or SLA-Failing Candidates\n\n%s", failed)
-	}
-	fmt.Fprintf(&b, "\nprovenance: %s; method: %s; error rate of a comparison: %.4g (0.05 / %d)\n", res.Provenance, res.Method, res.Alpha, res.M)
-	for _, w := range res.Warnings {
-		fmt.Fprintf(&b, "warning: %s\n", w)
-	}
-	return b.String()
 }

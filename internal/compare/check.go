@@ -33,6 +33,8 @@ func comparable(target, other []*Row, t Terms) comparability {
 	}
 	if t.Campaign {
 		c.refused = append(c.refused, required(rows, t)...)
+	} else {
+		c.refused = append(c.refused, selfDeclared(rows)...)
 	}
 	return c
 }

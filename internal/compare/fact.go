@@ -230,7 +230,7 @@ func text(v *string) string {
 
 // place says where a row is, for a person.
 func place(r *Row) string {
-	out := r.SideName()
+	out := Printable(r.SideName())
 	if r.Block != nil {
 		out += fmt.Sprintf(" block %d", *r.Block)
 	}

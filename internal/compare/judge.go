@@ -44,8 +44,23 @@ func (c *comparison) undecided(reason string) Verdict {
 	}
 	if reason != "" {
 		v.Warnings = append(v.Warnings, c.warnings...)
+		c.needs(&v)
 	}
 	return v
+}
+
+// needs says how many blocks a verdict without any needs, and what those could detect.
+func (c *comparison) needs(v *Verdict) {
+	fewest := stats.FewestFor(c.alpha)
+	if len(c.terms.Looks) > 0 {
+		fewest = max(fewest, c.terms.Looks[0])
+	}
+	v.MoreBlocks = &fewest
+	v.Reason += fmt.Sprintf("; at least %d blocks are needed", fewest)
+	if mde := math.Expm1(stats.MDE(fewest, c.sd(), c.alpha, math.Log1p(c.terms.Delta))); !math.IsInf(mde, 0) {
+		v.MDE, v.MDESource = &mde, "assumed"
+		v.Reason += fmt.Sprintf(", with which a gain of %.2f %% would win four times in five, if launches vary as assumed", 100*mde)
+	}
 }
 
 // fill writes a decision about log-ratios into the verdict, in the unit of the ratio.
@@ -87,10 +102,20 @@ func (c *comparison) reason(d stats.Decision) string {
 			reason += fmt.Sprintf(" with %d blocks", d.MDEAt)
 		}
 	}
-	if d.More > 0 {
-		return reason + fmt.Sprintf("; about %d blocks more would decide", d.More)
+	switch {
+	case d.More <= 0:
+		return reason + "; more blocks are not likely to decide"
+	case d.N+d.More > stats.MaxN:
+		return reason + fmt.Sprintf("; about %s more would decide, and the exact test takes %d in all: quieter launches would, or a larger threshold", plural(d.More), stats.MaxN)
 	}
-	return reason + "; more blocks are not likely to decide"
+	return reason + fmt.Sprintf("; about %s more would decide", plural(d.More))
+}
+
+func plural(blocks int) string {
+	if blocks == 1 {
+		return "1 block"
+	}
+	return fmt.Sprintf("%d blocks", blocks)
 }
 
 // standing of a side in the SLA over its launches.
@@ -115,6 +140,8 @@ func (c *comparison) slaFirst(v *Verdict, pairs []pair) {
 		return
 	case a == breaks && b == breaks:
 		v.Reason = "sla: both sides fail: " + why(target) + "; " + why(other)
+	case target.Unknown+other.Unknown > 0 && (a == disagree || b == disagree):
+		v.Reason = fmt.Sprintf("sla: whether it is kept is not known for %d of %d launches: %s", target.Unknown+other.Unknown, 2*len(pairs), why(silentest(target, other)))
 	case a == disagree || b == disagree:
 		v.Reason = fmt.Sprintf("sla: launches do not agree: %d of %d and %d of %d pass", target.Passed, len(pairs), other.Passed, len(pairs))
 	case !enough:
@@ -125,6 +152,43 @@ func (c *comparison) slaFirst(v *Verdict, pairs []pair) {
 		decided, v.Reason = stats.Win, "sla: "+v.Against+" fails: "+why(other)
 	}
 	v.Verdict = decided
+	if v.Verdict == stats.Inconclusive {
+		v.MoreBlocks = nil
+		v.Reason += moreAgreement(len(pairs), target, other)
+	}
+}
+
+func silentest(a, b Tally) Tally {
+	if a.Unknown >= b.Unknown {
+		return a
+	}
+	return b
+}
+
+// moreAgreement says how many blocks more could make a side's launches agree, where any could: if all of them went as
+// most did.
+func moreAgreement(n int, sides ...Tally) string {
+	most := 0
+	for _, t := range sides {
+		most = max(most, blocksToAgree(t))
+	}
+	switch {
+	case most == 0:
+		return "; more blocks do not change that"
+	case n+most > stats.MaxN:
+		return fmt.Sprintf("; it would take %d blocks more, all alike, for them to agree: more than the test takes", most)
+	}
+	return fmt.Sprintf("; at least %d blocks more, all alike, would be needed for them to agree", most)
+}
+
+// blocksToAgree is the fewest launches more, all like the most of those there are, after which ⌈5n/6⌉ of n agree.
+func blocksToAgree(t Tally) int {
+	k, n := max(t.Passed, t.Failed), t.Passed+t.Failed+t.Unknown
+	more := 0
+	for k+more < (5*(n+more)+5)/6 {
+		more++
+	}
+	return more
 }
 
 func (c *comparison) tally(pairs []pair, side func(pair) *Row) Tally {
@@ -135,7 +199,11 @@ func (c *comparison) tally(pairs []pair, side func(pair) *Row) Tally {
 			out.Passed++
 			continue
 		}
-		out.Failed++
+		if c.reading.silent(side(p), c.limits(side(p))) {
+			out.Unknown++
+		} else {
+			out.Failed++
+		}
 		for _, r := range reasons {
 			if !slices.Contains(out.Why, r) && len(out.Why) < 6 {
 				out.Why = append(out.Why, r)
@@ -154,7 +222,7 @@ func (c *comparison) limits(r *Row) contract.SLA {
 }
 
 func agreed(t Tally) agreement {
-	n := t.Passed + t.Failed
+	n := t.Passed + t.Failed + t.Unknown
 	need := (5*n + 5) / 6
 	switch {
 	case t.Passed >= need:

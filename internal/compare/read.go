@@ -17,7 +17,7 @@ import (
 // longestLine bounds one row, in bytes.
 const longestLine = 16 << 20
 
-// ReadRows reads one JSON object a line; blank lines are skipped. The first line that is no row ends reading with a
+// ReadRows reads one JSON object a line; blank lines and a byte order mark are skipped. The first line that is no row ends reading with a
 // fault that begins with name:line and names the field.
 func ReadRows(r io.Reader, name string) ([]Row, error) {
 	lines := bufio.NewScanner(r)
@@ -26,7 +26,11 @@ func ReadRows(r io.Reader, name string) ([]Row, error) {
 	n := 0
 	for lines.Scan() {
 		n++
-		raw := bytes.TrimSpace(lines.Bytes())
+		raw := lines.Bytes()
+		if n == 1 {
+			raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
+		}
+		raw = bytes.TrimSpace(raw)
 		if len(raw) == 0 {
 			continue
 		}
@@ -49,7 +53,12 @@ func ReadRows(r io.Reader, name string) ([]Row, error) {
 // ParseRow reads one row. Keys must be unique, whatever their case; names of frameworks and of the scenario's field
 // that other tools write are translated; metrics of 0 that only mean "not measured" are refused.
 func ParseRow(raw []byte) (Row, error) {
-	if raw[0] != '{' {
+	switch {
+	case bytes.HasPrefix(raw, []byte("\xff\xfe")), bytes.HasPrefix(raw, []byte("\xfe\xff")), bytes.IndexByte(raw, 0) >= 0:
+		return Row{}, errors.New("not UTF-8 text: save the file as UTF-8, one JSON object a line")
+	case raw[0] == '[':
+		return Row{}, errors.New("not a JSON object: a list is no row; write one object a line")
+	case raw[0] != '{':
 		return Row{}, errors.New("not a JSON object")
 	}
 	if err := uniqueKeys(raw); err != nil {

@@ -202,7 +202,7 @@ func numberRanks(all []Standing, delta float64) {
 			continue
 		}
 		place++
-		if head >= 0 && within(all[head], *s, delta) {
+		if head >= 0 && closeTo(all[head], *s, delta) {
 			s.Rank, s.Tied, all[head].Tied = all[head].Rank, true, true
 			continue
 		}
@@ -210,7 +210,7 @@ func numberRanks(all []Standing, delta float64) {
 	}
 }
 
-func within(a, b Standing, delta float64) bool {
+func closeTo(a, b Standing, delta float64) bool {
 	x, okX := a.Metrics.Get(a.Primary)
 	y, okY := b.Metrics.Get(b.Primary)
 	return okX && okY && a.Primary == b.Primary && math.Abs(math.Log(x/y)) <= math.Log1p(delta)+1e-12

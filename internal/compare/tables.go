@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
@@ -143,6 +144,16 @@ func twoDigits(v *float64) string {
 	return fmt.Sprintf("%.2f", *v)
 }
 
+// Printable makes a text of a row fit for one line of a terminal: control and invisible characters become spaces.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+}
+
 // table renders Markdown; a cell can neither end its column nor its line.
 func table(header []string, rows [][]string) string {
 	if len(rows) == 0 {
@@ -151,7 +162,7 @@ func table(header []string, rows [][]string) string {
 	var b strings.Builder
 	line := func(cells []string) {
 		for i, cell := range cells {
-			cell = strings.NewReplacer("|", `\|`, "\r\n", "<br>", "\n", "<br>", "\r", "<br>").Replace(cell)
+			cell = Printable(strings.NewReplacer("|", `\|`, "\r\n", "<br>", "\n", "<br>", "\r", "<br>").Replace(cell))
 			if i > 0 {
 				b.WriteString(" ")
 			}

@@ -3,6 +3,7 @@ package compare
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -39,21 +40,45 @@ func uniqueIn(d *json.Decoder, depth int) error {
 	}
 	seen := map[string]bool{}
 	for d.More() {
+		name := ""
 		if open == '{' {
 			key, err := d.Token()
 			if err != nil {
 				return err
 			}
-			folded := strings.ToLower(strings.ToUpper(key.(string))) // folds as encoding/json does: ſ is s, K is k
+			name = key.(string)
+			folded := strings.ToLower(strings.ToUpper(name)) // folds as encoding/json does: ſ is s, K is k
 			if seen[folded] {
-				return fmt.Errorf("key %q twice", key)
+				return fmt.Errorf("key %q twice", name)
 			}
 			seen[folded] = true
 		}
 		if err := uniqueIn(d, depth+1); err != nil {
-			return err
+			return within(name, err)
 		}
 	}
 	_, err = d.Token()
 	return err
+}
+
+// fieldError is an error with the path of the field that it is about.
+type fieldError struct {
+	path string
+	err  error
+}
+
+func (e *fieldError) Error() string { return fmt.Sprintf("%s: %v", e.path, e.err) }
+
+func (e *fieldError) Unwrap() error { return e.err }
+
+// within names the field that an error was met in; inside a list it has none.
+func within(name string, err error) error {
+	var inner *fieldError
+	switch {
+	case name == "":
+		return err
+	case errors.As(err, &inner):
+		return &fieldError{name + "." + inner.path, inner.err}
+	}
+	return &fieldError{name, err}
 }

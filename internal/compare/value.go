@@ -64,6 +64,38 @@ func (rd *reading) passes(r *Row, limits contract.SLA) (passed bool, why []strin
 	return passed, why
 }
 
+// silent says whether a foreign row that does not pass breaks no limit it can be held to: it lacks the metric of one. A
+// percentile that lies among failed requests is no gap: it never ended.
+func (rd *reading) silent(r *Row, limits contract.SLA) bool {
+	if !rd.foreign || r.Status != StatusOK || (r.Audit != nil && r.Audit.Overloaded) {
+		return false
+	}
+	known := contract.SLA{}
+	for key, limit := range limits {
+		metric := limits.Metric(key)
+		_, measured := rd.value(r, metric)
+		if measured || neverEnded(r, metric) {
+			known[key] = limit
+		}
+	}
+	if len(known) == len(limits) {
+		return false
+	}
+	passed, _ := known.Judge(func(metric string) (float64, bool) { return rd.value(r, metric) })
+	return passed
+}
+
+// neverEnded says whether so many requests failed that a percentile is infinite.
+func neverEnded(r *Row, metric string) bool {
+	success, ok := r.Metrics.Get("success_rate")
+	for name, beyond := range map[string]float64{"p50_": 0.5, "p95_": 0.05, "p99_": 0.01} {
+		if strings.HasPrefix(metric, name) {
+			return ok && 1-success >= beyond
+		}
+	}
+	return false
+}
+
 func (rd *reading) warnings() []string { return sortedKeys(rd.notes) }
 
 // meanOutput is tokens a request, from the row or from its throughputs.

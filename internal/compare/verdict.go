@@ -47,11 +47,13 @@ type Measured struct {
 	Blocks   int         `json:"blocks"`
 }
 
-// Tally counts a side's launches by whether they kept the SLA.
+// Tally counts a side's launches by whether they kept the SLA. Unknown are launches of foreign rows that lack a limited
+// metric: a campaign's rows have them all, and a percentile that never ended breaks its limit.
 type Tally struct {
-	Passed int      `json:"passed"`
-	Failed int      `json:"failed"`
-	Why    []string `json:"why"`
+	Passed  int      `json:"passed"`
+	Failed  int      `json:"failed"`
+	Unknown int      `json:"unknown,omitempty"`
+	Why     []string `json:"why"`
 }
 
 // Refusal is a comparison that is not made: a rule, the field at fault and both values.

@@ -59,6 +59,9 @@ func Verdicts(rows []Row, t Terms) (Result, error) {
 			}
 		}
 	}
+	if !t.Campaign {
+		res.Warnings = append(res.Warnings, slices.Concat(simulatedWarning(rows), otherPhases(rows, t))...)
+	}
 	res.Warnings = append(res.Warnings, resultWarnings(res, missing)...)
 	return res, nil
 }
@@ -116,7 +119,7 @@ func (c *comparison) run() (Verdict, []Refusal) {
 		return Verdict{}, refused
 	}
 	if !c.terms.Campaign {
-		for _, field := range facts.missing {
+		for _, field := range slices.Concat(facts.missing, undeclared(paired.pairs)) {
 			c.missing[field] = true
 		}
 	} else if len(facts.missing) > 0 {
@@ -154,8 +157,12 @@ func (c *comparison) decide(metric string, pairs []pair) (Verdict, []Refusal) {
 		c.fill(&v, d)
 	} else {
 		v.Verdict, v.Reason = stats.Inconclusive, metric+" was not measured on both sides of any block"
+		c.needs(&v)
 	}
 	c.slaFirst(&v, pairs)
+	if !c.terms.Campaign {
+		c.warnings = append(c.warnings, restsOnFailures(&v, pairs)...)
+	}
 	c.effort(&v)
 	v.Others = c.others(metric, pairs)
 	v.Warnings = append(append(v.Warnings, c.warnings...), c.reading.warnings()...)
@@ -203,11 +210,15 @@ func oriented(metric string) float64 {
 }
 
 func (c *comparison) decision(sample []float64) (stats.Decision, error) {
-	sd := c.terms.AssumedSD
-	if sd == 0 {
-		sd = assumedSD
+	return stats.Decide(sample, stats.Thresholds{Delta: math.Log1p(c.terms.Delta), Alpha: c.alpha, Looks: c.terms.Looks, AssumedSD: c.sd()})
+}
+
+// sd is the standard deviation of a block's log-ratio that is taken where blocks do not say one.
+func (c *comparison) sd() float64 {
+	if c.terms.AssumedSD > 0 {
+		return c.terms.AssumedSD
 	}
-	return stats.Decide(sample, stats.Thresholds{Delta: math.Log1p(c.terms.Delta), Alpha: c.alpha, Looks: c.terms.Looks, AssumedSD: sd})
+	return assumedSD
 }
 
 // outputs refuses metrics that mean nothing when one side generates more, and warns about the others.

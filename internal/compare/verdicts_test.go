@@ -150,7 +150,9 @@ func TestPointsThatCanNeitherWinNorLose(t *testing.T) {
 	} {
 		v := only(t, edit(foreign(blocks(8, 0.1, 0.01)), contract.VLLM, spoil), foreignTerms)
 		require.Equal(t, stats.Inconclusive, v.Verdict, name)
-		require.Equal(t, "no usable blocks", v.Reason, name)
+		require.Contains(t, v.Reason, "no usable blocks; at least 6 blocks are needed", name)
+		require.Equal(t, 6, *v.MoreBlocks, name)
+		require.Equal(t, "assumed", v.MDESource, name)
 		require.Len(t, v.Warnings, 8, name)
 	}
 	overloaded := edit(foreign(blocks(8, 0.1, 0.01)), contract.SGLang, func(r *compare.Row) { r.Audit = &compare.Audit{Overloaded: true} })
