@@ -425,24 +425,43 @@ func (c *campaign) searchAnswer(a Answer, entry string) (Search, error) {
 	return out, nil
 }
 
-// candidateLine is one candidate as answers show it.
-func candidateLine(st *State, cand CandidateAdded) map[string]any {
-	line := map[string]any{"candidate": cand.ID, "flags": cand.Flags, "why": cand.Why}
-	status, reason := st.candidateStatus(cand.ID)
-	if status == "" {
-		if status = "running"; st.searching(cand.Entry) == "" {
-			status = "not measured"
+// TriedCandidate is what became of one candidate of a search.
+type TriedCandidate struct {
+	CandidateAdded
+	Status string // ok, screened, running, not measured, or how it failed
+	Reason string // cleaned and capped
+	Rows   []compare.Row
+}
+
+// Tried sums one candidate's search up.
+func (s *State) Tried(cand CandidateAdded) TriedCandidate {
+	out := TriedCandidate{CandidateAdded: cand, Rows: searchRows(s, cand.ID)}
+	status, reason := s.candidateStatus(cand.ID)
+	if out.Status = status; reason != "" {
+		out.Reason = hostText(reason, 200)
+	}
+	if out.Status == "" {
+		if out.Status = "running"; s.searching(cand.Entry) == "" {
+			out.Status = "not measured"
 		}
 	}
-	line["status"] = status
-	if reason != "" {
-		line["reason"] = hostText(reason, 200)
-	} else if text := st.behind(cand); text != "" && status == "ok" {
-		line["status"], line["reason"] = "screened", text
+	if text := s.behind(cand); text != "" && out.Status == "ok" {
+		out.Status, out.Reason = "screened", text
 	}
-	for _, r := range searchRows(st, cand.ID) {
-		if v, ok := r.Metrics.Get(primaryOf(st.Contract, r.Workload.Scenario)); ok {
-			line[r.Workload.Scenario] = map[string]any{primaryOf(st.Contract, r.Workload.Scenario): round(v), "sla_passed": r.SLA.Passed}
+	return out
+}
+
+// candidateLine is one candidate as answers show it.
+func candidateLine(st *State, cand CandidateAdded) map[string]any {
+	t := st.Tried(cand)
+	line := map[string]any{"candidate": cand.ID, "flags": cand.Flags, "why": cand.Why, "status": t.Status}
+	if t.Reason != "" {
+		line["reason"] = t.Reason
+	}
+	for _, r := range t.Rows {
+		primary := primaryOf(st.Contract, r.Workload.Scenario)
+		if v, ok := r.Metrics.Get(primary); ok {
+			line[r.Workload.Scenario] = map[string]any{primary: round(v), "sla_passed": r.SLA.Passed}
 		}
 	}
 	return line

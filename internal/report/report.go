@@ -11,6 +11,7 @@ import (
 
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/loop"
 )
 
@@ -217,6 +218,7 @@ func (w *writer) effort() {
 			w.line("| %s | %s | %d of %d | %.4f | %d | %d / %d | %s | %s |", e.Entry, e.Strategy, e.Launches, w.st.Contract.Budget.Launches, e.GPUHours, e.Knobs, e.Tried, e.Listed, cell(e.Why), cell(bestBy(e.Best)))
 		}
 	}
+	w.candidates()
 	w.line("\n**Cost**, projected before anything was spent:\n\n| Phase | Launches | Launch s | Load s | GPU-hours | Source |\n|---|---|---|---|---|---|")
 	for _, c := range w.st.Contract.Cost {
 		w.line("| %s | %d | %.1f | %.1f | %.4f | %s |", c.Phase, c.Launches, c.LaunchS, c.LoadS, c.GPUHours, c.Source)
@@ -225,6 +227,50 @@ func (w *writer) effort() {
 		w.line("\nCorrected by the first launch (%s): ready after %.1f s, %.4f GPU-hours in all.", c.Launch, c.LaunchS, c.GPUHours)
 	}
 	w.line("\nSpent: %d launches, %.4f GPU-hours.", len(w.st.Launches), spent(w.st))
+}
+
+// candidates are all that the searches launched, in order, whatever became of them.
+func (w *writer) candidates() {
+	any := false
+	for _, cand := range w.st.Candidates {
+		if _, searched := w.st.Searches[cand.Entry]; !searched {
+			continue
+		}
+		if !any {
+			w.line("\nEvery candidate, in the order of its launch. A search score chooses what is measured again and decides nothing.\n")
+			w.line("| Candidate | Flags beside the shipped default | Outcome | Measured in the search | Why it was launched |\n|---|---|---|---|---|")
+			any = true
+		}
+		t := w.st.Tried(cand)
+		outcome := t.Status
+		if t.Reason != "" {
+			outcome += ": " + t.Reason
+		}
+		w.line("| %s | %s | %s | %s | %s |", cand.ID, cell(flagsText(cand.Flags)), cell(outcome), cell(w.scores(t)), cell(cand.Why))
+	}
+}
+
+// scores are the primary metrics of a candidate's search rows.
+func (w *writer) scores(t loop.TriedCandidate) string {
+	var out []string
+	for _, r := range t.Rows {
+		s, _ := w.st.Contract.Scenario(r.Workload.Scenario)
+		text := fmt.Sprintf("%s: %s %s", s.Name, s.Primary, figure(r, s.Primary))
+		if r.SLA.Passed != nil && !*r.SLA.Passed {
+			text += ", SLA failed"
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, "; ")
+}
+
+// flagsText writes flags as a command line would.
+func flagsText(flags map[string]any) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		out = append(out, "--"+name+" "+framework.Render(flags[name]))
+	}
+	return or(strings.Join(out, " "), "none")
 }
 
 // bestBy lists the best candidate of each scenario.
