@@ -56,6 +56,7 @@ e2e-cpu: ## Set up real vLLM and SGLang for a CPU in DIR, play a campaign on the
 	SOTALOOP_CPU="$(abspath $(DIR))" $(GO) test -count=1 -v -run '^TestCPU' ./internal/framework
 	SOTALOOP_CPU="$(abspath $(DIR))" $(GO) test -count=1 -v -timeout=4h -run '^TestCPU(Campaign|Same)$$' ./e2e
 	SOTALOOP_CPU="$(abspath $(DIR))" taskset -c 1 $(GO) test -count=1 -v -timeout=1h -run '^TestCPUCross$$' ./internal/bench
+	SOTALOOP_CPU="$(abspath $(DIR))" $(GO) test -count=1 -v -timeout=1h -run '^TestCPUCrossMock$$' ./internal/bench
 	SOTALOOP_CPU="$(abspath $(DIR))" $(GO) test -count=1 -v -run '^TestCPUZField$$' ./e2e
 
 .PHONY: short

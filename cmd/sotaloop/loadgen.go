@@ -21,6 +21,8 @@ import (
 
 const loadgenUsage = `usage: sotaloop loadgen run --url http://HOST:PORT … (--help lists its flags)
        sotaloop loadgen certify [--streams 1000] [--itl 100ms] [--duration 10s] [--burst] [--json]
+       sotaloop loadgen certify --request-rate 500 [--duration 10s] [--json], for Poisson arrivals
+       sotaloop loadgen cross --client sglang|vllm --python PROGRAM … (--help lists its flags)
        sotaloop loadgen mock [--ttft 5ms] [--itl 100ms], which prints its address and serves until standard input ends`
 
 // mockTTFT is the time to the mock's first event, before its phase, unless it is told another.
@@ -31,11 +33,15 @@ const mockTTFT = 5 * time.Millisecond
 // and against which other clients can be held.
 func runLoadgen(ctx context.Context, s streams, args []string) error {
 	if len(args) == 0 {
-		return fault.New(fault.InvalidInput, "loadgen needs a verb").At("verb", "", "run", "certify", "mock").Hint("%s", loadgenUsage)
+		return fault.New(fault.InvalidInput, "loadgen needs a verb").At("verb", "", "run", "certify", "cross", "mock").Hint("%s", loadgenUsage)
 	}
 	if args[0] == "run" {
 		runtime.GOMAXPROCS(bench.Slots())
 		return runLoadgenRun(ctx, s, args[1:])
+	}
+	if args[0] == "cross" {
+		runtime.GOMAXPROCS(bench.Slots())
+		return runLoadgenCross(ctx, s, args[1:])
 	}
 	set := flag.NewFlagSet("loadgen "+args[0], flag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -45,6 +51,7 @@ func runLoadgen(ctx context.Context, s streams, args []string) error {
 	set.DurationVar(&spec.Duration, "duration", 10*time.Second, "length of a stream")
 	set.BoolVar(&spec.Burst, "burst", false, "start all streams at once")
 	ttft := set.Duration("ttft", mockTTFT, "time to a stream's first event")
+	rate := set.Float64("request-rate", 0, "certify Poisson arrivals at this rate instead")
 	asJSON := set.Bool("json", false, "print JSON")
 	rest, err := parseMixed(set, args[1:])
 	if err != nil {
@@ -56,19 +63,23 @@ func runLoadgen(ctx context.Context, s streams, args []string) error {
 	runtime.GOMAXPROCS(bench.Slots())
 	switch args[0] {
 	case "certify":
-		return certify(ctx, s, spec, *asJSON)
+		mock := &bench.Mock{TTFT: *ttft, ITL: spec.ITL}
+		if *rate != 0 {
+			return certifyArrivals(ctx, s, mock, bench.ArrivalsSpec{Rate: *rate, Duration: spec.Duration, Seed: 1}, *asJSON)
+		}
+		return certify(ctx, s, mock, spec, *asJSON)
 	case "mock":
 		return serveMock(ctx, s, &bench.Mock{TTFT: *ttft, ITL: spec.ITL})
 	}
-	return fault.New(fault.InvalidInput, "unknown verb %q", args[0]).At("verb", args[0], "run", "certify", "mock").Hint("%s", loadgenUsage)
+	return fault.New(fault.InvalidInput, "unknown verb %q", args[0]).At("verb", args[0], "run", "certify", "cross", "mock").Hint("%s", loadgenUsage)
 }
 
 // certify measures the client against a mock and prints the certificate.
-func certify(ctx context.Context, s streams, spec bench.CertifySpec, asJSON bool) error {
-	if err := spec.Validate(); err != nil {
+func certify(ctx context.Context, s streams, mock *bench.Mock, spec bench.CertifySpec, asJSON bool) error {
+	if err := errors.Join(spec.Validate(), mock.Validate()); err != nil {
 		return err
 	}
-	address, stop, err := startMock(ctx, s.Err, spec.ITL)
+	address, stop, err := startMock(ctx, s.Err, mock)
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "the mock did not start")
 	}
@@ -83,14 +94,40 @@ func certify(ctx context.Context, s streams, spec bench.CertifySpec, asJSON bool
 	return err
 }
 
+// certifyArrivals measures how well the client keeps a Poisson process, and prints it.
+func certifyArrivals(ctx context.Context, s streams, mock *bench.Mock, spec bench.ArrivalsSpec, asJSON bool) error {
+	if err := errors.Join(spec.Validate(), mock.Validate()); err != nil {
+		return err
+	}
+	address, stop, err := startMock(ctx, s.Err, mock)
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "the mock did not start")
+	}
+	a, err := bench.CertifyArrivals(ctx, "http://"+address, spec)
+	if err := errors.Join(err, stop()); err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(s.Out).Encode(a)
+	}
+	limited := ""
+	if a.ClientLimited {
+		limited = "client_limited: " + strings.Join(a.Audit.Reasons, "; ") + "\n"
+	}
+	_, err = fmt.Fprintf(s.Out, "Poisson arrivals at %g requests/s: %d sent, %d failed\nsent later than planned, ms: p50 %.3f, p99 %.3f, max %.3f\n"+
+		"gaps against the exponential (Kolmogorov-Smirnov): drawn D %.4f p %.3f, sent D %.4f p %.3f\n%s",
+		a.Rate, a.Requests, a.Failed, a.LateSendMS.P50, a.LateSendMS.P99, a.LateSendMS.Max, a.Drawn.D, a.Drawn.P, a.Sent.D, a.Sent.P, limited)
+	return err
+}
+
 // startMock starts this program again as the mock. The mock ends when its standard input does, so that it cannot
 // outlive this process.
-func startMock(ctx context.Context, stderr io.Writer, itl time.Duration) (address string, stop func() error, err error) {
+func startMock(ctx context.Context, stderr io.Writer, schedule *bench.Mock) (address string, stop func() error, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", nil, err
 	}
-	mock := exec.CommandContext(ctx, self, "loadgen", "mock", "--itl", itl.String())
+	mock := exec.CommandContext(ctx, self, "loadgen", "mock", "--ttft", schedule.TTFT.String(), "--itl", schedule.ITL.String())
 	mock.Stderr, mock.WaitDelay = stderr, 5*time.Second
 	in, err := mock.StdinPipe()
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
 func TestAuditJudges(t *testing.T) {
@@ -84,5 +85,58 @@ func TestCertify(t *testing.T) {
 	require.Positive(t, c.CPUPerEventUS)
 
 	_, err = bench.Certify(t.Context(), "http://127.0.0.1:1", bench.CertifySpec{})
+	require.Error(t, err)
+}
+
+// TestCertifyArrivals runs the certificate of arrivals with its mock in this process: what was drawn is Poisson, what was
+// sent is tested as it was; how late it was depends on the machine and is no test.
+func TestCertifyArrivals(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- (&bench.Mock{TTFT: 2 * time.Millisecond, ITL: time.Millisecond}).Serve(ctx, l) }()
+	a, err := bench.CertifyArrivals(t.Context(), "http://"+l.Addr().String(), bench.ArrivalsSpec{Rate: 200, Duration: time.Second, Seed: 3})
+	cancel()
+	require.NoError(t, <-ended)
+	require.NoError(t, err)
+	require.InDelta(t, 200, a.Requests, 60)
+	require.Zero(t, a.Failed)
+	require.Greater(t, a.Drawn.P, 0.001)
+	require.Positive(t, a.Sent.D)
+	require.GreaterOrEqual(t, a.LateSendMS.P50, 0.0)
+	for _, bad := range []bench.ArrivalsSpec{{Rate: -1, Duration: time.Hour}, {Rate: 50, Duration: time.Second}} {
+		_, err = bench.CertifyArrivals(t.Context(), "http://127.0.0.1:1", bad)
+		require.Equal(t, fault.InvalidInput, fault.CodeOf(err))
+	}
+	_, err = bench.CertifyArrivals(t.Context(), "http://127.0.0.1:1", bench.ArrivalsSpec{Rate: 500, Duration: time.Second})
+	require.Equal(t, fault.HostUnreachable, fault.CodeOf(err))
+}
+
+// TestPoissonTestTellsTheOthers: neither even arrivals nor those of another rate, nor batches, pass for Poisson ones.
+func TestPoissonTestTellsTheOthers(t *testing.T) {
+	t.Parallel()
+	drawn := func(rate float64) []bench.Offset {
+		var out []bench.Offset
+		for _, a := range bench.OpenSchedule(poisson(rate, 1), 5, 20*time.Second, 0, 0) {
+			out = append(out, bench.Offset(a.At))
+		}
+		return out
+	}
+	good, even, batched := drawn(100), []bench.Offset{}, []bench.Offset{}
+	for i, at := range good {
+		even = append(even, bench.Offset(i)*10*millisecond)
+		batched = append(batched, at/(20*millisecond)*20*millisecond) // a client that looks every 20 ms
+	}
+	passed, err := bench.PoissonTest(good, 100)
+	require.NoError(t, err)
+	require.Greater(t, passed.P, 0.001)
+	for name, instants := range map[string][]bench.Offset{"even": even, "batched": batched, "another rate": drawn(120)} {
+		got, err := bench.PoissonTest(instants, 100)
+		require.NoError(t, err)
+		require.Less(t, got.P, 0.001, name)
+	}
+	_, err = bench.PoissonTest(good[:3], 100)
 	require.Error(t, err)
 }

@@ -30,21 +30,22 @@ type Spread struct {
 // Certificate is what the client itself adds to a measurement on this machine. Errors are absolute differences between
 // what the client saw and what the mock really did.
 type Certificate struct {
-	Streams       int     `json:"streams"`
-	ITLMS         float64 `json:"itl_ms"`
-	DurationS     float64 `json:"duration_s"`
-	Burst         bool    `json:"burst"`
-	Events        int     `json:"events"`
-	EventsLost    int     `json:"events_lost"`
-	EventsPerS    float64 `json:"events_per_s"` // at the height of the load
-	TTFTErrorMS   Spread  `json:"ttft_error_ms"`
-	ITLErrorMS    Spread  `json:"itl_error_ms"`
-	LateMS        Spread  `json:"late_ms"`          // the mock's own lateness, which the errors do not hold
-	LateSendMS    Spread  `json:"late_send_ms"`     // arrivals against their plan
-	CPUPerEventUS float64 `json:"cpu_us_per_event"` // of the client, by its own getrusage
-	CapacityEvS   float64 `json:"capacity_events_per_s"`
-	ClientLimited bool    `json:"client_limited"`
-	Audit         Audit   `json:"audit"`
+	Streams       int          `json:"streams"`
+	ITLMS         float64      `json:"itl_ms"`
+	DurationS     float64      `json:"duration_s"`
+	Burst         bool         `json:"burst"`
+	Events        int          `json:"events"`
+	EventsLost    int          `json:"events_lost"`
+	EventsPerS    float64      `json:"events_per_s"` // at the height of the load
+	TTFTErrorMS   Spread       `json:"ttft_error_ms"`
+	ITLErrorMS    Spread       `json:"itl_error_ms"`
+	LateMS        Spread       `json:"late_ms"`          // the mock's own lateness, which the errors do not hold
+	LateSendMS    Spread       `json:"late_send_ms"`     // arrivals against their plan
+	AsOthers      ClientErrors `json:"as_other_clients"` // by the clock that other clients have, see ClientErrors
+	CPUPerEventUS float64      `json:"cpu_us_per_event"` // of the client, by its own getrusage
+	CapacityEvS   float64      `json:"capacity_events_per_s"`
+	ClientLimited bool         `json:"client_limited"`
+	Audit         Audit        `json:"audit"`
 }
 
 // Validate refuses a certificate without streams or events.
@@ -122,6 +123,10 @@ func (c CertifySpec) certificate(r *runner, audit Audit, tokens int) (*Certifica
 		for i, gap := range record.Gaps {
 			itl = append(itl, math.Abs(float64(gap)*1e3-float64(sent[i+1]-sent[i]))/1e6)
 		}
+	}
+	var err error
+	if out.AsOthers, err = MockErrors(rec); err != nil {
+		return nil, err
 	}
 	out.TTFTErrorMS, out.ITLErrorMS, out.LateMS, out.LateSendMS = spread(ttft), spread(itl), spread(late), spread(lateSend)
 	if audit.CPUPerEventUS != nil && *audit.CPUPerEventUS > 0 {

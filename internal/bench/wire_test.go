@@ -13,6 +13,8 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sotaloop/sotaloop/internal/bench"
 )
 
 // wire reads what goes over the loopback interface to and from one server, with the kernel's times. It is the third
@@ -88,8 +90,8 @@ func (w *wire) reset() {
 	w.all = nil
 }
 
-// figures measures the last n streams since reset, by each client's definitions (see [crossServer.ours]).
-func (w *wire) figures(t *testing.T, n, tokens int) map[string]crossFigures {
+// figures measures the last n streams since reset, by each client's definitions (see [bench.AsForeign]).
+func (w *wire) figures(t *testing.T, n, tokens int) map[bench.ForeignClient]bench.Figures {
 	t.Helper()
 	time.Sleep(100 * time.Millisecond) // the reader is behind
 	w.mu.Lock()
@@ -102,7 +104,7 @@ func (w *wire) figures(t *testing.T, n, tokens int) map[string]crossFigures {
 	}
 	require.GreaterOrEqual(t, len(streams), n)
 	streams = streams[len(streams)-n:]
-	var vllm, sglang crossFigures
+	var vllm, sglang bench.Figures
 	began, ended := streams[0].sent, streams[0].end
 	for _, s := range streams {
 		if s.end.After(ended) {
@@ -130,5 +132,5 @@ func (w *wire) figures(t *testing.T, n, tokens int) map[string]crossFigures {
 	}
 	vllm.Throughput = float64(n*tokens) / ended.Sub(began).Seconds()
 	sglang.Throughput = vllm.Throughput
-	return map[string]crossFigures{vllmClient: vllm, sglangClient: sglang}
+	return map[bench.ForeignClient]bench.Figures{bench.ForeignVLLM: vllm, bench.ForeignSGLang: sglang}
 }

@@ -30,10 +30,11 @@ const (
 	PhaseBlock      Phase = "block"
 	PhaseRevalidate Phase = "revalidate"
 	PhaseAA         Phase = "aa"
+	PhaseCross      Phase = "cross_check" // of another load client: it enters no verdict and no ranking
 )
 
 // Phases lists the valid phases.
-var Phases = []string{string(PhaseSearch), string(PhaseBlock), string(PhaseRevalidate), string(PhaseAA)}
+var Phases = []string{string(PhaseSearch), string(PhaseBlock), string(PhaseRevalidate), string(PhaseAA), string(PhaseCross)}
 
 // Row is one measured point: one candidate under one scenario in one launch, one JSON object a line of
 // benchmark/candidates.jsonl. Pointers are null where nothing was measured or declared; 0 is never a placeholder.

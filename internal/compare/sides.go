@@ -60,7 +60,7 @@ func (t Terms) phase() Phase {
 
 // about says whether a row is of the phase that the verdict is about. A foreign row says none.
 func (t Terms) about(r *Row) bool {
-	return r.Phase == t.phase() || (r.Phase == "" && !t.Campaign)
+	return r.Phase != PhaseCross && (r.Phase == t.phase() || (r.Phase == "" && !t.Campaign))
 }
 
 // find gives the one side a selector names, by entry or by framework. A selector with a candidate narrows the side's

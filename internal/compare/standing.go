@@ -74,13 +74,13 @@ func Failed(standings []Standing) []Standing {
 }
 
 // candidates groups rows by scenario, side and candidate. Where a candidate has rows of blocks, its search rows are
-// left out; revalidation and A/A rows are never ranked.
+// left out; those of revalidations, A/A and cross-checks are never ranked.
 func candidates(rows []Row) [][]*Row {
 	var order []string
 	groups, blocks := map[string][]*Row{}, map[string]bool{}
 	for i := range rows {
 		r := &rows[i]
-		if r.Phase == PhaseAA || r.Phase == PhaseRevalidate {
+		if slices.Contains([]Phase{PhaseAA, PhaseRevalidate, PhaseCross}, r.Phase) {
 			continue
 		}
 		key := strings.Join([]string{r.Scenario(), r.SideName(), r.CandidateID}, "\x00")
