@@ -25,7 +25,7 @@ func Measure(r *Recording) Metrics {
 
 // counts stores how many requests were offered in the window and how they went.
 func (m Metrics) counts(window []*Record) {
-	var ok, in, out, cached int64
+	var ok, in, out, cached, told, toldCached int64
 	k1Unknown := 0
 	for _, r := range window {
 		if !r.OK() {
@@ -33,6 +33,9 @@ func (m Metrics) counts(window []*Record) {
 		}
 		ok++
 		in, out, cached = in+int64(r.In), out+int64(r.Out), cached+int64(r.Cached)
+		if r.CacheTold {
+			told, toldCached = told+int64(r.In), toldCached+int64(r.Cached)
+		}
 		if r.K1Unknown {
 			k1Unknown++
 		}
@@ -44,6 +47,9 @@ func (m Metrics) counts(window []*Record) {
 	m.ratio("mean_output_tokens", float64(out), float64(ok))
 	m.ratio("cached_token_share", float64(cached), float64(in))
 	m.ratio("k1_unknown_share", float64(k1Unknown), float64(ok))
+	if told > 0 {
+		m.ratio("prefix_cache_hit_rate", float64(toldCached), float64(told))
+	}
 }
 
 // ratio stores a/b, null for b = 0.

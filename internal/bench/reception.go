@@ -117,6 +117,7 @@ func (in *reception) take(data []byte, timed bool) error {
 		in.told, in.counted = c.out, true
 	}
 	in.rec.In, in.rec.Cached = max(in.rec.In, c.in), max(in.rec.Cached, c.cached)
+	in.rec.CacheTold = in.rec.CacheTold || c.cached >= 0
 	if len(c.finish) > 0 {
 		in.rec.Finish = string(c.finish)
 	}

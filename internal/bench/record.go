@@ -92,12 +92,13 @@ type Record struct {
 	First      Offset  `json:"t_first_ns"`
 	Last       Offset  `json:"t_last_ns"`
 	End        Offset  `json:"t_end_ns"`
-	WantIn     int     `json:"want_in,omitempty"`  // tokens sent; 0 where only the server can count them
-	WantOut    int     `json:"want_out,omitempty"` // tokens asked for
-	In         int     `json:"n_in"`               // tokens by the server's usage
-	Out        int     `json:"n_out"`              // tokens by the server's usage
-	Cached     int     `json:"n_cached,omitempty"` // prompt tokens from the prefix cache, by the server's usage
-	K1         int     `json:"k1"`                 // tokens in the first content event
+	WantIn     int     `json:"want_in,omitempty"`    // tokens sent; 0 where only the server can count them
+	WantOut    int     `json:"want_out,omitempty"`   // tokens asked for
+	In         int     `json:"n_in"`                 // tokens by the server's usage
+	Out        int     `json:"n_out"`                // tokens by the server's usage
+	Cached     int     `json:"n_cached,omitempty"`   // prompt tokens from the prefix cache, by the server's usage
+	CacheTold  bool    `json:"cache_told,omitempty"` // the server's usage has that number
+	K1         int     `json:"k1"`                   // tokens in the first content event
 	K1Unknown  bool    `json:"k1_unknown,omitempty"`
 	Events     int     `json:"events"`                // content events
 	Gaps       Gaps    `json:"gaps_us,omitempty"`     // between content events

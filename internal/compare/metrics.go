@@ -27,6 +27,10 @@ var (
 // peak_gpu_mem_mib is elsewhere. It is written only where it was measured; Memory.PeakRSSMethod says how.
 const PeakRSS = "peak_rss_mib"
 
+// PrefixCacheHit is the share of the window's prompt tokens that the server found in its prefix cache. It is written only
+// where the server told.
+const PrefixCacheHit = "prefix_cache_hit_rate"
+
 // MetricNames lists the metrics a row may carry, in the order in which they are written: rates in requests/s and
 // tokens/s, then {mean,p50,p95,p99}_{ttft,ttft_user,tpot,itl,icl,e2e,e2e_user}_ms.
 func MetricNames() []string {

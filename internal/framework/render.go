@@ -209,6 +209,12 @@ func knows(s Spec, flag string) bool {
 	return ok
 }
 
+// cached says whether servers have to tell how much of a prompt they found in their prefix cache: rows of a dataset share
+// prefixes, and what a side saved by them stands beside its verdict.
+func cached(s Spec, flag string) bool {
+	return s.Contract != nil && len(s.Contract.Datasets) > 0 && knows(s, flag)
+}
+
 // contextOf is the contract's context length in tokens, 0 where it names none.
 func contextOf(s Spec) int {
 	if s.Contract == nil {

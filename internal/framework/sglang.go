@@ -39,6 +39,7 @@ func (sglang) Launch(s Spec) (Launch, error) {
 		}
 		argv = append(argv, "--random-seed", seedOf(c.Seed))
 	}
+	argv = when(cached(s, "enable-cache-report"), argv, "--enable-cache-report")
 	if s.Device == "cpu" {
 		argv = append(argv, "--device", "cpu")
 		if !gives(s, "max-total-tokens", "mem-fraction-static") {

@@ -37,6 +37,7 @@ func (vllm) Launch(s Spec) (Launch, error) {
 		}
 		argv = append(argv, "--seed", seedOf(c.Seed))
 	}
+	argv = when(cached(s, "enable-prompt-tokens-details"), argv, "--enable-prompt-tokens-details")
 	if len(s.GPUs) > 1 && s.Device != "cpu" && !laidOut(&vllmFlags, s) {
 		argv = append(argv, "--tensor-parallel-size", strconv.Itoa(len(s.GPUs)))
 	}
