@@ -45,7 +45,7 @@ type OpenCampaignIn struct {
 type Scenario struct {
 	Name           string           `json:"name"`
 	Kind           string           `json:"kind,omitempty" jsonschema:"enum=random,enum=text,enum=chat"`
-	Dataset        string           `json:"dataset,omitempty" jsonschema_description:"sha256:… for text and chat"`
+	Dataset        string           `json:"dataset,omitempty" jsonschema_description:"sha256:… of sotaloop dataset add, for text and chat"`
 	InputLen       int              `json:"input_len,omitempty" jsonschema_description:"tokens"`
 	OutputLen      int              `json:"output_len,omitempty" jsonschema_description:"tokens"`
 	NumPrompts     int              `json:"num_prompts,omitempty"`
@@ -60,6 +60,7 @@ type Scenario struct {
 	ClaimsNatural  bool             `json:"natural_end,omitempty"`
 
 	RateSearch *contract.RateSearch `json:"-"`
+	Reuse      string               `json:"reuse,omitempty" jsonschema:"enum=blocks" jsonschema_description:"every block sends the same rows, where the dataset is too small"`
 }
 
 // Goodput is contract.Goodput with names for a caller.

@@ -13,7 +13,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/verify"
 )
 
-const verifyUsage = "usage: sotaloop verify RUN_DIR [--json] [--approvers FILE] [--require approval,witness]"
+const verifyUsage = "usage: sotaloop verify RUN_DIR [--json] [--approvers FILE] [--dataset FILE] [--require approval,witness]"
 
 // runVerify checks a run directory offline: one line a group of checks, the first difference as the error.
 func runVerify(ctx context.Context, s streams, args []string) error {
@@ -21,12 +21,16 @@ func runVerify(ctx context.Context, s streams, args []string) error {
 	set.SetOutput(io.Discard)
 	asJSON := set.Bool("json", false, "print one JSON object on standard output")
 	approvers := set.String("approvers", "", "allowed_signers file against which approvals are checked")
+	datasets := set.String("dataset", "", "files of datasets, comma-separated, to compare the kept indexes with")
 	require := set.String("require", "", "what must hold beyond consistency: approval, witness")
 	paths, err := parseMixed(set, args)
 	if err != nil || len(paths) != 1 {
 		return fault.New(fault.InvalidInput, "verify takes one run directory").Hint(verifyUsage)
 	}
 	opt := verify.Options{Version: version}
+	if *datasets != "" {
+		opt.Datasets = strings.Split(*datasets, ",")
+	}
 	if *require != "" {
 		opt.Require = strings.Split(*require, ",")
 	}

@@ -66,6 +66,8 @@ type Contract struct {
 	Approvers     string     `json:"approvers_digest"`
 	From          string     `json:"from,omitempty"`
 
+	// Datasets are those of the scenarios, as they were found.
+	Datasets []Dataset `json:"datasets,omitempty"`
 	// CookbookLeft names the scenarios of the cookbook's entry that are not measured.
 	CookbookLeft []string `json:"cookbook_left_out,omitempty"`
 	// TrustRemoteCode lets every side run code of the checkpoint; the engineer's policy named model and revision. The
@@ -158,11 +160,14 @@ func (c *Contract) Scenario(name string) (Scenario, bool) {
 	return Scenario{}, false
 }
 
-// LongestSequence is the largest input plus output length over all scenarios, in tokens.
+// LongestSequence is the largest input plus output length over all scenarios and rows of datasets, in tokens.
 func (c *Contract) LongestSequence() int {
 	longest := 0
 	for _, s := range c.Scenarios {
 		longest = max(longest, s.InputLen+s.OutputLen)
+	}
+	for _, d := range c.Datasets {
+		longest = max(longest, d.Longest())
 	}
 	return longest
 }

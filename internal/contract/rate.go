@@ -96,10 +96,14 @@ func (s Scenario) validateRate(bad func(field, got, format string, args ...any) 
 	return s.RateSearch.Validate()
 }
 
-// DefaultPrimary is the primary metric of a scenario that names none.
+// DefaultPrimary is the primary metric of a scenario that names none: that of its arrival mode, but where answers end by
+// themselves the time of a token, since sides whose answers differ in length differ in everything else.
 func (s Scenario) DefaultPrimary() string {
 	if s.RateSearch != nil {
 		return MaxRateUnderSLA
+	}
+	if s.NaturalEnd() {
+		return "p50_tpot_ms"
 	}
 	return PrimaryMetric(s.Arrival)
 }

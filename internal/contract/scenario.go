@@ -49,6 +49,7 @@ type Scenario struct {
 	ClaimsNatural  bool     `json:"natural_end,omitempty"`
 
 	RateSearch *RateSearch `json:"rate_search,omitempty"` // poisson only, instead of request_rate
+	Reuse      string      `json:"reuse,omitempty"`       // ReuseBlocks: every block has the same rows of the dataset
 }
 
 var scenarioName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,40}$`)

@@ -10,7 +10,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
 // The kind and version of an index's file: gzip-compressed JSON lines, a header and then a line for each row.
@@ -160,6 +163,38 @@ func exactly(line []byte, into any) error {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("more than one value on a line")
+	}
+	return nil
+}
+
+// IndexOf makes the index of a normalised dataset's file, keyed where its key lies beside it.
+func IndexOf(path string) (*Index, error) {
+	key, err := readKey(path + ".key")
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fault.Wrap(fault.NotFound, err, "open dataset")
+	}
+	defer f.Close()
+	r, err := NewReader(f, Options{Private: true, MaxLine: maxMaxLine, MaxRows: 1 << 31})
+	if err != nil {
+		return nil, err
+	}
+	return normalise(io.Discard, r, key)
+}
+
+// Same compares two indexes row by row.
+func (ix *Index) Same(other *Index) error {
+	if ix.Digest != other.Digest || ix.Keyed != other.Keyed || ix.Timed != other.Timed || ix.Shape != other.Shape || len(ix.rows) != len(other.rows) {
+		return errors.New("the indexes are of different datasets")
+	}
+	for i, a := range ix.rows {
+		b := other.rows[i]
+		if a.row != b.row || a.prompt != b.prompt || a.conv != b.conv || a.output != b.output || a.chars != b.chars || ix.Timed && a.at != b.at {
+			return fmt.Errorf("row %d differs from the dataset's", i+1)
+		}
 	}
 	return nil
 }

@@ -194,6 +194,9 @@ func (c *campaign) measureBlocks(ctx context.Context, st *State, candidates []st
 	if err != nil {
 		return err
 	}
+	if err := rowsLeft(st.Contract, n); err != nil {
+		return err
+	}
 	var launches []worker.Launch
 	for b := range n {
 		for _, id := range blockOrder(st.Contract.Seed, "block", b, candidates) {

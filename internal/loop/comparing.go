@@ -43,7 +43,11 @@ func (l *Loop) Compare(ctx context.Context, campaignID, scenario string) (Compar
 	}
 	for _, v := range taken.Result.Verdicts {
 		if scenario == "" || v.Scenario == scenario {
-			out.Verdicts = append(out.Verdicts, verdictLine(v))
+			line := verdictLine(v)
+			if rates := hitRates(st.CacheHits(taken), v.Scenario); len(rates) > 0 {
+				line[compare.PrefixCacheHit] = rates
+			}
+			out.Verdicts = append(out.Verdicts, line)
 		}
 	}
 	for _, r := range taken.Result.Refused {

@@ -24,6 +24,7 @@ type drafting struct {
 	trusted []string        // checkpoints whose own code the policy lets engines run
 	match   *cookbook.Match // what the cookbook knows of the model; nil: nothing
 	assumed []string
+	indexes []frozenIndex // of the scenarios' datasets
 }
 
 func (d *drafting) assume(format string, args ...any) {
@@ -188,8 +189,8 @@ func (d *drafting) terms(c *contract.Contract) error {
 		d.assume("kv_dtype: auto, equal on every side")
 	}
 	if c.Endpoint == "" {
-		c.Endpoint = defaultEndpoint
-		d.assume("endpoint: %s with token-id prompts", c.Endpoint)
+		c.Endpoint = endpointOf(c.Scenarios)
+		d.assume("endpoint: %s", c.Endpoint)
 	}
 	if c.Delta == 0 {
 		c.Delta = defaultDelta
@@ -253,7 +254,7 @@ func (d *drafting) scenarios(c *contract.Contract) error {
 			s.WarmupWaves = 5
 		}
 		if s.Primary == "" {
-			s.Primary = contract.PrimaryMetric(s.Arrival)
+			s.Primary = s.DefaultPrimary()
 		}
 		if slices.Contains([]string{usePreflight, useEquality, useUnseen}, s.Name) || strings.HasPrefix(s.Name, probePrefix) {
 			return fault.New(fault.InvalidInput, "scenario name %q is one of our own points", s.Name).At("scenarios.name", s.Name).Hint("choose another name")

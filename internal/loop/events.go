@@ -47,6 +47,9 @@ type ContractFrozen struct {
 	Contract json.RawMessage `json:"contract"`
 	Digest   string          `json:"digest"`
 	Key      string          `json:"key,omitempty"` // the caller's idempotency key
+
+	// Datasets are the indexes of the contract's datasets, without text.
+	Datasets []ledger.Artifact `json:"datasets,omitempty"`
 }
 
 // JobStarted is on disk before anything happens on a host.

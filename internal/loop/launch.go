@@ -106,7 +106,7 @@ func points(c *contract.Contract, phase string, block int) []worker.Point {
 }
 
 func point(c *contract.Contract, s contract.Scenario, phase string, block int) worker.Point {
-	return worker.Point{ID: s.Name, Flush: true, Spec: bench.Spec{
+	return worker.Point{ID: s.Name, Flush: true, Rows: drawOf(c, s, phase, block), Spec: bench.Spec{
 		Scenario: s, Seed: bench.MixSeed(c.Seed, phase, s.Name, block), Phase: phase, Block: block, Vocab: vocabulary(c), Goodput: c.Goodput,
 	}}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,11 +56,11 @@ func (l *Loop) Open(ctx context.Context, r OpenRequest) (Opened, error) {
 		out.Contract, _, err = c.Freeze()
 		return out, err
 	}
-	return l.freeze(ctx, c, r.Key, out)
+	return l.freeze(ctx, c, d.indexes, r.Key, out)
 }
 
 // freeze gives the campaign its name, writes contract.frozen and the layout of the run directory.
-func (l *Loop) freeze(ctx context.Context, c *contract.Contract, key string, out Opened) (Opened, error) {
+func (l *Loop) freeze(ctx context.Context, c *contract.Contract, indexes []frozenIndex, key string, out Opened) (Opened, error) {
 	if key != "" {
 		unlock, err := l.lockKeys(ctx)
 		if err != nil {
@@ -85,7 +84,11 @@ func (l *Loop) freeze(ctx context.Context, c *contract.Contract, key string, out
 	if err != nil {
 		return Opened{}, err
 	}
-	pending, err := opening(c, raw, digest, key)
+	kept, err := keepIndexes(led, indexes)
+	if err != nil {
+		return Opened{}, err
+	}
+	pending, err := opening(c, ContractFrozen{Contract: raw, Digest: digest, Key: key, Datasets: kept})
 	if err != nil {
 		return Opened{}, err
 	}
@@ -122,8 +125,8 @@ func (l *Loop) lockKeys(ctx context.Context) (unlock func(), err error) {
 }
 
 // opening is a ledger's first entries: the contract, and a candidate for every side whose command is fixed.
-func opening(c *contract.Contract, raw json.RawMessage, digest, key string) ([]chain.Pending, error) {
-	p, err := entry(kindContract, ContractFrozen{Contract: raw, Digest: digest, Key: key})
+func opening(c *contract.Contract, frozen ContractFrozen) ([]chain.Pending, error) {
+	p, err := entry(kindContract, frozen)
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +229,9 @@ func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, 
 	}
 	facts, gpus, _, err := h.probe(ctx, r.Model)
 	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := d.datasets(ctx, c, h, facts.Models[r.Model].Path); err != nil {
 		return nil, nil, nil, err
 	}
 	if err := d.found(c, r.Host, facts, gpus); err != nil {
@@ -355,6 +361,7 @@ func openWarnings(c *contract.Contract) []string {
 		out = append(out, "simulated host: nothing measured here can carry a claim")
 	}
 	out = append(out, coreWarnings(c.Host)...)
+	out = append(out, datasetWarnings(c)...)
 	if c.Approvers == "" {
 		out = append(out, "no_approver: no allowed_signers file was found, so no patch can be approved; the engineer adds a key to it")
 	}

@@ -69,12 +69,20 @@ func threadsText(threads map[string]int) string {
 
 func workload(c *contract.Contract, spec bench.Spec) compare.Workload {
 	s := spec.Scenario
-	return compare.Workload{
+	w := compare.Workload{
 		Kind: s.Kind, Scenario: s.Name, DatasetPath: s.Dataset, Endpoint: c.Endpoint, Arrival: s.Arrival,
 		InputLen: &s.InputLen, OutputLen: &s.OutputLen, InputLenP50: &s.InputLen, InputLenP95: &s.InputLen, OutputLenP50: &s.OutputLen, OutputLenP95: &s.OutputLen,
 		NumPrompts: &s.NumPrompts, RequestRate: s.RequestRate, MaxConcurrency: s.MaxConcurrency, Temperature: &s.Temperature,
 		IgnoreEOS: &s.IgnoreEOS, Stream: &s.Stream, DrawDigest: fmt.Sprintf("seed-%016x", spec.Seed),
 	}
+	if d, ok := c.Dataset(s.Dataset); ok {
+		output := int(d.OutputLen.P95 + 0.5)
+		if w.OutputLenP95 = &output; d.PromptTokens != nil {
+			input := int(d.PromptTokens.P95 + 0.5)
+			w.InputLenP95 = &input
+		}
+	}
+	return w
 }
 
 // measuredRow turns a point's event into its row; sla.passed is computed here, never taken from the host.

@@ -182,7 +182,14 @@ func scenarioText(x contract.Scenario) string {
 	if x.RequestRate != nil {
 		load += fmt.Sprintf(", %v requests/s", *x.RequestRate)
 	}
-	return fmt.Sprintf("%s: %s %d→%d tokens, %d prompts, %s, primary %s", x.Name, x.Kind, x.InputLen, x.OutputLen, x.NumPrompts, load, x.Primary)
+	rows := ""
+	if x.Dataset != "" {
+		rows = fmt.Sprintf(" rows of %.19s, medians", x.Dataset)
+	}
+	if x.Reuse != "" {
+		load += ", reuse " + x.Reuse
+	}
+	return fmt.Sprintf("%s: %s%s %d→%d tokens, %d prompts, %s, primary %s", x.Name, x.Kind, rows, x.InputLen, x.OutputLen, x.NumPrompts, load, x.Primary)
 }
 
 // pageOf cuts items from a cursor's place to what one answer holds, by number and by bytes of JSON, and one at least; next

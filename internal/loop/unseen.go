@@ -18,7 +18,8 @@ func equalityPoint(c *contract.Contract) worker.Point {
 	s := c.Scenarios[0]
 	s.Name, s.NumPrompts, s.MaxConcurrency, s.RequestRate, s.Arrival, s.Temperature, s.WarmupWaves = useEquality, 10, &slots, nil, contract.ArrivalClosed, 0, 0
 	p := point(c, s, useEquality, 0)
-	p.Spec.WantLogprobs, p.Spec.KeepOutputs = true, true
+	open := !c.Private() // of private text, digests are compared and nothing is kept
+	p.Spec.WantLogprobs, p.Spec.KeepOutputs = open, open
 	return p
 }
 
@@ -40,11 +41,14 @@ func unseenScenario(st *State, prop *ProposalState) (contract.Scenario, error) {
 	s.InputLen = drawLength(src, s.InputLen)
 	s.OutputLen = drawLength(src, s.OutputLen)
 	if s.MaxConcurrency != nil {
-		slots := max(1, *s.MaxConcurrency*3/4+src.IntN(*s.MaxConcurrency/2+1))
+		slots := max(1, *s.MaxConcurrency*3/4+src.IntN(*s.MaxConcurrency/2+1)) // at most mostSlots
 		s.MaxConcurrency, s.NumPrompts = &slots, max(5*slots, s.NumPrompts)
 	}
 	return s, nil
 }
+
+// mostSlots is the most slots that an unseen shape may have.
+func mostSlots(slots int) int { return max(1, slots*3/4+slots/2) }
 
 // drawLength draws from half to one and a half times n, never n itself.
 func drawLength(src *rand.Rand, n int) int {

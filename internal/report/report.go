@@ -109,6 +109,9 @@ func (w *writer) setup() {
 	for _, s := range c.Scenarios {
 		row("Scenario "+s.Name, scenarioText(s))
 	}
+	for _, d := range c.Datasets {
+		row(fmt.Sprintf("Dataset %.19s", d.Digest), datasetText(d))
+	}
 	if len(c.CookbookLeft) > 0 {
 		w.line("\nScenarios of the cookbook's entry %s that were left out: %s.", c.Cookbook, strings.Join(c.CookbookLeft, ", "))
 	}
@@ -159,6 +162,7 @@ func (w *writer) comparison() {
 			for _, x := range v.Result.Verdicts {
 				w.line("| %s | %s | %s | %s | **%s** | %s | %s | %s | %s |", x.Scenario, x.Metric, x.Candidate, x.Against, x.Verdict, ratio(x.Ratio), pair(x.Interval), gainText(x.MDE), cell(x.Reason))
 			}
+			w.cacheHits(v)
 			for _, r := range v.Result.Refused {
 				w.line("\n- not compared: %s %s (%s: %s against %s)", r.Rule, r.What, r.Field, r.Got, r.Want)
 			}

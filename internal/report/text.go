@@ -136,6 +136,15 @@ func slaText(s contract.SLA) string {
 
 func scenarioText(s contract.Scenario) string {
 	text := fmt.Sprintf("%s, %d → %d tokens, %d prompts, %s", s.Kind, s.InputLen, s.OutputLen, s.NumPrompts, s.Arrival)
+	if s.Dataset != "" {
+		text = fmt.Sprintf("%s, rows of dataset %.19s (medians %d → %d tokens), %d prompts, %s", s.Kind, s.Dataset, s.InputLen, s.OutputLen, s.NumPrompts, s.Arrival)
+	}
+	if s.Reuse != "" {
+		text += ", the same rows in every block"
+	}
+	if s.NaturalEnd() {
+		text += ", natural end"
+	}
 	if s.MaxConcurrency != nil {
 		text += fmt.Sprintf(" of %d", *s.MaxConcurrency)
 	}

@@ -192,7 +192,11 @@ func (b *builder) open() {
 	}
 	raw, digest, err := c.Freeze()
 	require.NoError(b.t, err)
-	b.add("contract.frozen", loop.ContractFrozen{Contract: raw, Digest: digest})
+	frozen := loop.ContractFrozen{Contract: raw, Digest: digest}
+	for _, ix := range b.indexes(c) {
+		frozen.Datasets = append(frozen.Datasets, b.put("datasets/rows.index.jsonl.gz", ix))
+	}
+	b.add("contract.frozen", frozen)
 	b.put("contract.json", append(raw, '\n'))
 }
 
@@ -254,6 +258,7 @@ func (b *builder) run(job, step string, launches ...worker.Launch) {
 func (b *builder) point(l worker.Launch, pt worker.Point) {
 	st := b.state()
 	rec := recording(l, pt)
+	b.ofDataset(rec, pt)
 	var packed bytes.Buffer
 	require.NoError(b.t, bench.WriteRecords(&packed, rec))
 	art := b.put("benchmark/records/"+l.ID+"."+pt.ID+".zst", packed.Bytes())

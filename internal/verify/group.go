@@ -23,6 +23,7 @@ func (v *verifier) groups() []group {
 		{"contract", nil, v.contract},
 		{"artifacts", nil, v.artifacts},
 		{"files", nil, v.foreign},
+		{"datasets", nil, v.datasets},
 		v.runs(), v.rows(),
 		{"projections", nil, v.projections},
 		v.searches(), v.verdicts(),

@@ -134,10 +134,15 @@ func (v *verifier) header(rec *bench.Recording, l worker.Launch, pt worker.Point
 	want := rec.Header
 	want.Path, want.Phase, want.Block = l.Endpoint, pt.Spec.Phase, pt.Spec.Block
 	want.Seed, want.Scenario, want.Goodput = pt.Spec.Seed, pt.Spec.Scenario, pt.Spec.Goodput
+	drawn, err := v.drawn(pt)
+	if err != nil {
+		return err
+	}
+	want.Drawn, want.Keyed = drawn.evidence, drawn.keyed
 	if err := equal(want, rec.Header); err != nil {
 		return fmt.Errorf("records: %w", err)
 	}
-	return nil
+	return drawn.check(rec)
 }
 
 // sameMetrics compares a row's metrics with those of its records.
@@ -153,7 +158,7 @@ func sameMetrics(want, got compare.Metrics) error {
 			return fmt.Errorf("%s is %v, the records give %v", name, g, w)
 		}
 	}
-	for _, name := range compare.MetricNames() {
+	for _, name := range append(compare.MetricNames(), compare.PrefixCacheHit) {
 		if w, ok := want.Get(name); ok && !loop.HostMetric(name) {
 			if _, has := got.Get(name); !has {
 				return fmt.Errorf("%s is missing, the records give %v", name, w)

@@ -17,6 +17,7 @@ import (
 	"slices"
 
 	"github.com/sotaloop/sotaloop/internal/chain"
+	"github.com/sotaloop/sotaloop/internal/dataset"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/loop"
@@ -31,6 +32,9 @@ type Options struct {
 	Version string
 	// Require names what must hold beyond consistency, of Requirements.
 	Require []string
+	// Datasets are files of datasets, with their keys beside them where they are private: the kept indexes are compared
+	// with what is in them. Without, draws are made again from the indexes alone.
+	Datasets []string
 }
 
 // What can be required.
@@ -91,7 +95,9 @@ type verifier struct {
 	state   *loop.State
 	files   map[string]*named // artifacts by name
 	plans   []planned         // in the order of the ledger
-	unread  error             // why plans or artifacts could not be gathered
+	indexes map[string]*dataset.Index
+	divided map[string]*dataset.Division // by digest and what divides
+	unread  error                        // why plans or artifacts could not be gathered
 }
 
 // rest runs every group but the chain. Plans are read first: what visits entries asks for them.

@@ -37,7 +37,7 @@ func TestAnHonestCampaignVerifies(t *testing.T) {
 		require.True(t, c.OK, c.Name)
 		require.NotEmpty(t, c.What, c.Name)
 	}
-	require.Contains(t, res.Checks[5].What, "50 rows from 1810 raw requests")
+	require.Contains(t, res.Checks[6].What, "50 rows from 1810 raw requests")
 
 	res = check(t, dir, verify.Options{Approvers: approvers, Require: []string{verify.RequireApproval}})
 	require.True(t, res.OK)
