@@ -99,6 +99,9 @@ func (t RateTerms) Result(tried []RateTried) RateResult {
 	return out
 }
 
+// Passes says whether some rate keeps the SLA.
+func (r RateResult) Passes() bool { return r.Pass != nil && r.Edge != RateLimited }
+
 // Chosen is the index of the load point that stands for the search: the newest that passed at the highest passing rate,
 // else the newest at the lowest rate tried; −1 where nothing was.
 func (r RateResult) Chosen() int {

@@ -3,6 +3,7 @@ package compare
 import (
 	"time"
 
+	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
 
@@ -69,6 +70,8 @@ type Row struct {
 	SLA             SLA      `json:"sla"`
 	Metrics         Metrics  `json:"metrics"`
 	Audit           *Audit   `json:"audit"`
+
+	Rate *bench.RateResult `json:"rate_search,omitempty"` // of a rate search; the metrics are of its Chosen load point
 
 	SpecDecode    *SpecDecode    `json:"spec_decode"`
 	PhaseMetrics  *PhaseMetrics  `json:"phase_metrics"`

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/stats"
 )
@@ -136,6 +137,8 @@ func summarise(group []*Row, t RankTerms) Standing {
 			}
 			if v, ok := rd.value(r, s.Primary); ok && len(values[s.Primary]) == 0 {
 				values[s.Primary] = append(values[s.Primary], v)
+			} else if !ok && s.Primary == contract.MaxRateUnderSLA && r.Rate != nil && r.Rate.Edge == bench.RateAtLeast {
+				values[s.Primary] = append(values[s.Primary], *r.Rate.Pass) // at least that: never ranked too high
 			}
 		}
 	}

@@ -57,6 +57,9 @@ func (rd *reading) passes(r *Row, limits contract.SLA) (passed bool, why []strin
 		}
 		return false, []string{reason}
 	}
+	if r.Rate != nil {
+		return r.ratePasses()
+	}
 	passed, why = limits.Judge(func(metric string) (float64, bool) { return rd.value(r, metric) })
 	if r.Audit != nil && r.Audit.Overloaded {
 		return false, append(why, "overloaded: load rose over the window")

@@ -159,6 +159,7 @@ func (c *comparison) decide(metric string, pairs []pair) (Verdict, []Refusal) {
 		v.Verdict, v.Reason = stats.Inconclusive, metric+" was not measured on both sides of any block"
 		c.needs(&v)
 	}
+	c.edges(&v, pairs)
 	c.slaFirst(&v, pairs)
 	if !c.terms.Campaign {
 		c.warnings = append(c.warnings, restsOnFailures(&v, pairs)...)
@@ -192,8 +193,8 @@ func (c *comparison) looked(pairs []pair) []pair {
 func (c *comparison) sample(metric string, pairs []pair) []float64 {
 	var out []float64
 	for _, p := range pairs {
-		a, okA := c.reading.value(p.target, metric)
-		b, okB := c.reading.value(p.other, metric)
+		a, okA := c.bounded(p.target, metric)
+		b, okB := c.bounded(p.other, metric)
 		if !okA || !okB || a <= 0 || b <= 0 {
 			continue
 		}
