@@ -59,7 +59,7 @@ type Scenario struct {
 	Primary        string           `json:"primary,omitempty" jsonschema_description:"metric the verdict is about"`
 	ClaimsNatural  bool             `json:"natural_end,omitempty"`
 
-	RateSearch *contract.RateSearch `json:"-"`
+	RateSearch *contract.RateSearch `json:"rate_search,omitempty" jsonschema_description:"instead of request_rate: find the highest rate under the SLA, between low and high; {} takes the cookbook's bounds"`
 	Reuse      string               `json:"reuse,omitempty" jsonschema:"enum=blocks" jsonschema_description:"every block sends the same rows, where the dataset is too small"`
 }
 

@@ -12,8 +12,8 @@ const MaxRateUnderSLA = "max_rate_under_sla"
 
 // RateSearch bounds a search for the highest request rate under the SLA. Every launch of the blocks runs it.
 type RateSearch struct {
-	Low       float64 `json:"low"`                 // requests/s; a side that fails here has no rate
-	High      float64 `json:"high"`                // requests/s; what passes here is at least this
+	Low       float64 `json:"low,omitempty"`       // requests/s; a side that fails here has no rate
+	High      float64 `json:"high,omitempty"`      // requests/s; what passes here is at least this
 	Tolerance float64 `json:"tolerance,omitempty"` // ratio: the search ends when the failing rate is within 1 + it of the passing one; 0 = 0.03
 	Points    int     `json:"points,omitempty"`    // most load points of a launch; 0 = FewestPoints and three
 }
@@ -40,6 +40,12 @@ func (r RateSearch) Complete() RateSearch {
 	return r
 }
 
+// String says what is searched.
+func (r RateSearch) String() string {
+	r = r.Complete()
+	return fmt.Sprintf("rate search from %g to %g requests/s to %.3g %%, at most %d load points a launch", r.Low, r.High, 100*r.Tolerance, r.Points)
+}
+
 // FewestPoints is how many load points the search needs where no two measurements disagree: halvings until the bracket
 // is as narrow as the tolerance, and one confirmation of either end.
 func (r RateSearch) FewestPoints() int {
@@ -58,7 +64,8 @@ func (r RateSearch) Validate() error {
 	r = r.Complete()
 	switch {
 	case !(r.Low > 0) || r.Low > maxRate:
-		return bad("low", r.Low, "a rate search begins at low > 0 requests/s, at most %d", maxRate)
+		return bad("low", r.Low, "a rate search begins at low > 0 requests/s, at most %d", maxRate).
+			Hint("give low and high; for models that the cookbook knows, both may be left out")
 	case !(r.High > r.Low) || r.High > maxRate:
 		return bad("high", r.High, "high must be above low (%g) and at most %d requests/s", r.Low, maxRate)
 	case r.High/r.Low > maxRateSpan:

@@ -248,6 +248,9 @@ func rowLines(st *State, rows []compare.Row, scenarios []string) []map[string]an
 				line[m] = round(v)
 			}
 		}
+		if r.Rate != nil {
+			line["rate"] = rateLine(r.Rate)
+		}
 		if r.FailureReason != "" {
 			line["reason"] = hostText(r.FailureReason, 160)
 		}

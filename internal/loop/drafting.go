@@ -215,6 +215,9 @@ func (d *drafting) terms(c *contract.Contract) error {
 	if err := vetTerms(c, d.r.Key); err != nil {
 		return err
 	}
+	if err := vetRates(c); err != nil {
+		return err
+	}
 	return d.blocks(c)
 }
 
@@ -241,7 +244,7 @@ func (d *drafting) scenarios(c *contract.Contract) error {
 		}
 		if s.Arrival == "" {
 			s.Arrival = contract.ArrivalClosed
-			if s.RequestRate != nil {
+			if s.RequestRate != nil || s.RateSearch != nil {
 				s.Arrival = contract.ArrivalPoisson
 			}
 			d.assume("scenario %s: arrival %s", s.Name, s.Arrival)
@@ -249,6 +252,9 @@ func (d *drafting) scenarios(c *contract.Contract) error {
 		if s.Arrival == contract.ArrivalClosed && s.MaxConcurrency != nil && s.NumPrompts == 0 {
 			s.NumPrompts = 5 * *s.MaxConcurrency
 			d.assume("scenario %s: num_prompts %d, five a slot", s.Name, s.NumPrompts)
+		}
+		if s.RateSearch != nil {
+			d.rateSearch(c, s)
 		}
 		if s.WarmupWaves == 0 {
 			s.WarmupWaves = 5
@@ -289,6 +295,9 @@ func (d *drafting) sla(c *contract.Contract) error {
 			continue
 		}
 		for _, s := range c.Scenarios {
+			if s.RateSearch != nil {
+				continue // vetRates knows what it is judged by
+			}
 			edges := unmeasured(s)
 			if need := int(math.Ceil(10/(1-q) - 1e-9)); s.NumPrompts-edges < need {
 				return fault.New(fault.InvalidInput, "%s needs %d requests a launch in the measured window, scenario %q has %d", key, need, s.Name, max(0, s.NumPrompts-edges)).

@@ -134,6 +134,9 @@ type PointMeasured struct {
 	// Repeated says why a first try did not count; First is its records.
 	Repeated string           `json:"repeated,omitempty"`
 	First    *ledger.Artifact `json:"first,omitempty"`
+	// Rates are the records of a rate search, one a load point in the order of the row's tried; Records is then that of
+	// the one that stands for it.
+	Rates []RateRecords `json:"rates,omitempty"`
 }
 
 // SearchEnded closes one side's search.

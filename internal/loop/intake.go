@@ -3,7 +3,6 @@ package loop
 import (
 	"context"
 	"fmt"
-	"path"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/framework"
@@ -205,17 +204,18 @@ func (in *intake) point(ctx context.Context, client *worker.Client, l *launchSoF
 		rec.Repeated, rec.Row.RepeatIndex = e.Repeated, &repeat
 	}
 	for _, f := range e.Files {
-		name := "benchmark/records/" + l.spec.ID + "." + e.Point
-		if f.Role == worker.RoleFirstRecords {
-			name += ".first"
-		} else if f.Role != "records" {
+		if f.Role != worker.RoleFirstRecords && f.Role != "records" {
 			continue
 		}
-		art, err := in.c.fetch(ctx, client, in.plan.RunID, f, name+path.Ext(f.Name))
+		art, err := in.c.fetch(ctx, client, in.plan.RunID, f, recordsName(l.spec.ID, e.Point, f))
 		if err != nil {
 			return err
 		}
-		if f.Role == worker.RoleFirstRecords {
+		switch {
+		case f.Tried > 0:
+			rec.rateFile(f, art)
+			continue
+		case f.Role == worker.RoleFirstRecords:
 			rec.First = &art
 			continue
 		}

@@ -106,9 +106,16 @@ func points(c *contract.Contract, phase string, block int) []worker.Point {
 }
 
 func point(c *contract.Contract, s contract.Scenario, phase string, block int) worker.Point {
-	return worker.Point{ID: s.Name, Flush: true, Rows: drawOf(c, s, phase, block), Spec: bench.Spec{
+	if !searchesRates(phase) {
+		s = standIn(s)
+	}
+	p := worker.Point{ID: s.Name, Flush: true, Rows: drawOf(c, s, phase, block), Spec: bench.Spec{
 		Scenario: s, Seed: bench.MixSeed(c.Seed, phase, s.Name, block), Phase: phase, Block: block, Vocab: vocabulary(c), Goodput: c.Goodput,
 	}}
+	if s.RateSearch != nil {
+		return ratePoint(c, p)
+	}
+	return p
 }
 
 // preflightDeadline ends a preflight whose server is ready and never answers. First requests may still compile kernels.
@@ -117,7 +124,7 @@ const preflightDeadline = 20 * time.Minute
 // preflightPoint is five streaming requests before anything is measured.
 func preflightPoint(c *contract.Contract) worker.Point {
 	slots := 1
-	s := c.Scenarios[0]
+	s := standIn(c.Scenarios[0])
 	s.Name, s.NumPrompts, s.MaxConcurrency, s.RequestRate, s.Arrival, s.WarmupWaves = "preflight", 5, &slots, nil, contract.ArrivalClosed, 0
 	s.OutputLen = min(s.OutputLen, 8)
 	p := point(c, s, usePreflight, 0)
@@ -190,15 +197,16 @@ func fullScore(c *contract.Contract, rows []compare.Row, penalty float64) (float
 			if r.Workload.Scenario != s.Name || r.Status != compare.StatusOK {
 				continue
 			}
-			v, ok := r.Metrics.Get(s.Primary)
+			metric := standIn(s).Primary
+			v, ok := r.Metrics.Get(metric)
 			if !ok || v <= 0 {
 				continue
 			}
 			l := math.Log(v)
-			if contract.LowerIsBetter(s.Primary) {
+			if contract.LowerIsBetter(metric) {
 				l = -l
 			}
-			if r.SLA.Passed != nil && !*r.SLA.Passed {
+			if s.RateSearch == nil && r.SLA.Passed != nil && !*r.SLA.Passed {
 				l -= penalty
 			}
 			sum, n = sum+l, n+1

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/chain"
+	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/ledger"
@@ -389,23 +390,24 @@ func gpuHours(cost []contract.Cost) float64 {
 
 // project estimates what the campaign will spend, phase by phase, before anything is spent.
 func project(c *contract.Contract) []contract.Cost {
-	launchS, loadS, source := assumedLaunchS, assumedLoadS*float64(len(c.Scenarios)), "assumed"
+	launchS, perScenario, source := assumedLaunchS, assumedLoadS, "assumed"
 	if c.Host.Simulated {
-		launchS, loadS = 1, 1.5*float64(len(c.Scenarios))
+		launchS, perScenario = 1, 1.5
 	}
 	sides := len(c.Against) + 1
 	blocks := c.Blocks.Looks[len(c.Blocks.Looks)-1]
-	phase := func(name string, launches int) contract.Cost {
+	phase := func(name, carries string, launches int) contract.Cost {
+		loadS := loadSeconds(c, carries, perScenario)
 		return contract.Cost{Phase: name, Launches: launches, LaunchS: launchS, LoadS: loadS, Source: source,
 			GPUHours: float64(launches) * (launchS + loadS) / 3600 * float64(c.GPUCount())}
 	}
 	var out []contract.Cost
 	if c.Study == contract.StudySOTA || c.Study == contract.StudyTune {
-		out = append(out, phase("search", sides*c.Budget.Launches))
+		out = append(out, phase("search", string(compare.PhaseSearch), sides*c.Budget.Launches))
 	}
-	out = append(out, phase("blocks", sides*blocks))
+	out = append(out, phase("blocks", string(compare.PhaseBlock), sides*blocks))
 	if c.Study == contract.StudySOTA {
-		out = append(out, phase("profile", 3), phase("revalidate", (sides+1)*blocks+1))
+		out = append(out, phase("profile", phaseProfile, 3), phase("revalidate", string(compare.PhaseRevalidate), (sides+1)*blocks+1))
 	}
 	return out
 }

@@ -44,6 +44,7 @@ func probeOf(id string) (k int, scenario string, ok bool) {
 // probePoint is a burst that fills the scenario's slots once: it saturates the engine, and takes as long as one of its
 // waves. The first of a launch warms it up. Every candidate's k-th probe has the same prompts.
 func probePoint(c *contract.Contract, s contract.Scenario, k int) worker.Point {
+	s = standIn(s)
 	p := s
 	p.Name, p.Arrival, p.Primary, p.RequestRate, p.MaxConcurrency, p.WarmupWaves = probeID(k, s.Name), contract.ArrivalBurst, contract.PrimaryMetric(contract.ArrivalBurst), nil, nil, 0
 	if k == 1 {

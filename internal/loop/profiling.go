@@ -124,7 +124,7 @@ func (c *campaign) profile(ctx context.Context, args profileArgs, overlay *worke
 // captures are the two stages at a scenario's lengths: prefill is input → 1 token, decode is 1 → output tokens.
 func captures(c *contract.Contract, s contract.Scenario) []worker.Capture {
 	batch := 1
-	if s.MaxConcurrency != nil {
+	if s := standIn(s); s.MaxConcurrency != nil {
 		batch = *s.MaxConcurrency
 	}
 	seed := bench.MixSeed(c.Seed, phaseProfile, s.Name, 0)

@@ -96,6 +96,9 @@ func measuredRow(s *State, l *launchSoFar, p worker.Point, e worker.Event) compa
 		row.StartedAt, row.WarmupRequests = &started, &warm
 		row.Metrics = metrics(m.Metrics)
 		row.Audit = audit(m, e.Quiet)
+		if e.Rate != nil {
+			rated(&row, e.Rate)
+		}
 		if l.pinned != nil && l.pinned.Warning != "" {
 			row.Audit.Reasons = append(row.Audit.Reasons, l.pinned.Warning)
 		}
@@ -132,7 +135,11 @@ func failedRow(s *State, l *launchSoFar, p worker.Point, f *worker.Failure) comp
 // judge recomputes sla.passed from the row's own metrics.
 func judge(row *compare.Row) {
 	passed, _ := row.SLA.Limits.Judge(row.Metrics.Get)
-	passed = passed && row.Status == compare.StatusOK && (row.Audit == nil || !row.Audit.Overloaded)
+	passed = passed && (row.Audit == nil || !row.Audit.Overloaded)
+	if row.Rate != nil {
+		passed = row.Rate.Passes()
+	}
+	passed = passed && row.Status == compare.StatusOK
 	row.SLA.Passed = &passed
 }
 

@@ -459,7 +459,7 @@ func candidateLine(st *State, cand CandidateAdded) map[string]any {
 		line["reason"] = t.Reason
 	}
 	for _, r := range t.Rows {
-		primary := primaryOf(st.Contract, r.Workload.Scenario)
+		primary := st.SearchMetric(r.Workload.Scenario)
 		if v, ok := r.Metrics.Get(primary); ok {
 			line[r.Workload.Scenario] = map[string]any{primary: round(v), "sla_passed": r.SLA.Passed}
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
@@ -182,6 +183,9 @@ func scenarioText(x contract.Scenario) string {
 	if x.RequestRate != nil {
 		load += fmt.Sprintf(", %v requests/s", *x.RequestRate)
 	}
+	if x.RateSearch != nil {
+		load += ", " + x.RateSearch.String()
+	}
 	rows := ""
 	if x.Dataset != "" {
 		rows = fmt.Sprintf(" rows of %.19s, medians", x.Dataset)
@@ -204,4 +208,33 @@ func pageOf(items []map[string]any, from, most, bytes int) (page []map[string]an
 		page = append(page, items[i])
 	}
 	return page, 0
+}
+
+// rateLine says in a line what a rate search found.
+func rateLine(r *bench.RateResult) string {
+	switch {
+	case r.Edge == bench.RateBetween && r.Rate != nil:
+		return fmt.Sprintf("%v requests/s under the SLA: %v passes, %v does not (%d load points, ended by %s)", round(*r.Rate), round(*r.Pass), round(*r.Fail), len(r.Tried), r.Ended)
+	case r.Edge == bench.RateAtLeast:
+		return fmt.Sprintf("at least %v requests/s: every rate tried passes (%d load points)", round(*r.Pass), len(r.Tried))
+	case r.Edge == bench.RateBelow:
+		return fmt.Sprintf("below %v requests/s: no rate tried passes (%d load points)", round(*r.Fail), len(r.Tried))
+	}
+	return fmt.Sprintf("no result: what does not pass at %v requests/s was limited by the client or unsettled", round(*r.Fail))
+}
+
+// triedLines are a rate search's load points in order, a line each.
+func triedLines(r *bench.RateResult) []string {
+	out := []string{}
+	for _, x := range r.Tried {
+		line := fmt.Sprintf("%v requests/s passes", round(x.Rate))
+		switch {
+		case x.Unfit != "":
+			line = fmt.Sprintf("%v requests/s does not count: %s", round(x.Rate), x.Unfit)
+		case !x.Passed:
+			line = fmt.Sprintf("%v requests/s fails: %s", round(x.Rate), short(strings.Join(x.Reasons, ", "), 90))
+		}
+		out = append(out, line)
+	}
+	return out
 }

@@ -15,7 +15,7 @@ const equalityBlocks = 2
 // equalityPoint asks every launch the same prompts, first alone and then under load, greedily.
 func equalityPoint(c *contract.Contract) worker.Point {
 	slots := 2
-	s := c.Scenarios[0]
+	s := standIn(c.Scenarios[0])
 	s.Name, s.NumPrompts, s.MaxConcurrency, s.RequestRate, s.Arrival, s.Temperature, s.WarmupWaves = useEquality, 10, &slots, nil, contract.ArrivalClosed, 0, 0
 	p := point(c, s, useEquality, 0)
 	open := !c.Private() // of private text, digests are compared and nothing is kept
@@ -36,7 +36,7 @@ func unseenScenario(st *State, prop *ProposalState) (contract.Scenario, error) {
 	seed[0] = binary.LittleEndian.Uint64([]byte(digest[:8]))
 	seed[1] = binary.LittleEndian.Uint64([]byte(digest[8:16]))
 	src := rand.New(rand.NewPCG(seed[0], seed[1])) //nolint:gosec // recomputable by design
-	s := st.Contract.Scenarios[0]
+	s := standIn(st.Contract.Scenarios[0])
 	s.Name = "unseen"
 	s.InputLen = drawLength(src, s.InputLen)
 	s.OutputLen = drawLength(src, s.OutputLen)

@@ -182,7 +182,14 @@ func (c *campaign) items(st *State, section string) []map[string]any {
 		}
 	case "rows":
 		for _, phase := range []compare.Phase{compare.PhaseSearch, compare.PhaseBlock, compare.PhaseRevalidate} {
-			out = append(out, rowLines(st, st.Rows(phase, useMain), nil)...)
+			rows := st.Rows(phase, useMain)
+			lines := rowLines(st, rows, nil)
+			for i, r := range rows {
+				if r.Rate != nil {
+					lines[i]["tried"] = triedLines(r.Rate)
+				}
+			}
+			out = append(out, lines...)
 		}
 	case "launches":
 		for _, x := range st.Launches {

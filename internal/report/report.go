@@ -193,6 +193,7 @@ func (w *writer) tables() {
 		w.b.WriteString(failed)
 	}
 	w.metrics(rows)
+	w.rates(rows)
 }
 
 // metrics shows SLA, throughput, goodput and latencies of every measured launch of the blocks.
@@ -258,8 +259,8 @@ func (w *writer) candidates() {
 func (w *writer) scores(t loop.TriedCandidate) string {
 	var out []string
 	for _, r := range t.Rows {
-		s, _ := w.st.Contract.Scenario(r.Workload.Scenario)
-		text := fmt.Sprintf("%s: %s %s", s.Name, s.Primary, figure(r, s.Primary))
+		metric := w.st.SearchMetric(r.Workload.Scenario)
+		text := fmt.Sprintf("%s: %s %s", r.Workload.Scenario, metric, figure(r, metric))
 		if r.SLA.Passed != nil && !*r.SLA.Passed {
 			text += ", SLA failed"
 		}

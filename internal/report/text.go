@@ -151,6 +151,9 @@ func scenarioText(s contract.Scenario) string {
 	if s.RequestRate != nil {
 		text += fmt.Sprintf(" at %g/s", *s.RequestRate)
 	}
+	if s.RateSearch != nil {
+		text += ", " + s.RateSearch.String()
+	}
 	return text + fmt.Sprintf(", temperature %g, primary metric %s", s.Temperature, s.Primary)
 }
 

@@ -257,6 +257,10 @@ func (b *builder) run(job, step string, launches ...worker.Launch) {
 // point records a row with its records.
 func (b *builder) point(l worker.Launch, pt worker.Point) {
 	st := b.state()
+	if pt.Rate != nil {
+		b.ratePoint(st, l, pt)
+		return
+	}
 	rec := recording(l, pt)
 	b.ofDataset(rec, pt)
 	var packed bytes.Buffer

@@ -11,6 +11,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/loop"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
@@ -87,24 +88,17 @@ func (v *verifier) rowOf(before *loop.State, l worker.Launch, pt worker.Point, p
 	if _, use, _ := v.state.PlannedPoint(l, pt.ID); use != p.Use {
 		return 0, fmt.Errorf("use is %q, the plan's point is %q", p.Use, use)
 	}
+	if pt.Rate != nil {
+		return v.rateRow(before, l, pt, p)
+	}
 	if p.Records == nil {
 		return 0, withoutRecords(before, l, pt, p)
 	}
 	if p.Row.RawSHA256 != p.Records.SHA256 || p.Row.Artifacts.RawResult != p.Records.Name {
 		return 0, fmt.Errorf("it names records %s, the entry %s", p.Row.Artifacts.RawResult, p.Records.Name)
 	}
-	raw, err := v.read(*p.Records)
+	rec, err := v.recording(*p.Records, l, pt)
 	if err != nil {
-		return 0, err
-	}
-	rec, err := bench.ReadRecords(bytes.NewReader(raw))
-	if err != nil {
-		return 0, err
-	}
-	if err := rec.Check(); err != nil {
-		return 0, err
-	}
-	if err := v.header(rec, l, pt); err != nil {
 		return 0, err
 	}
 	if err := sameMetrics(loop.MeasuredMetrics(rec), p.Row.Metrics); err != nil {
@@ -114,6 +108,22 @@ func (v *verifier) rowOf(before *loop.State, l worker.Launch, pt worker.Point, p
 		return 0, err
 	}
 	return len(rec.Records), equal(before.PlannedRow(l, pt, p.Row), p.Row)
+}
+
+// recording reads a point's records and checks that they are in order and of the load that was planned.
+func (v *verifier) recording(a ledger.Artifact, l worker.Launch, pt worker.Point) (*bench.Recording, error) {
+	raw, err := v.read(a)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := bench.ReadRecords(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	if err := rec.Check(); err != nil {
+		return nil, err
+	}
+	return rec, v.header(rec, l, pt)
 }
 
 // withoutRecords checks a row that nothing was measured for: it failed and has no figures.
@@ -133,7 +143,7 @@ func withoutRecords(before *loop.State, l worker.Launch, pt worker.Point, p *loo
 func (v *verifier) header(rec *bench.Recording, l worker.Launch, pt worker.Point) error {
 	want := rec.Header
 	want.Path, want.Phase, want.Block = l.Endpoint, pt.Spec.Phase, pt.Spec.Block
-	want.Seed, want.Scenario, want.Goodput = pt.Spec.Seed, pt.Spec.Scenario, pt.Spec.Goodput
+	want.Seed, want.Arrivals, want.Scenario, want.Goodput = pt.Spec.Seed, pt.Spec.ArrivalSeed, pt.Spec.Scenario, pt.Spec.Goodput
 	drawn, err := v.drawn(pt)
 	if err != nil {
 		return err
@@ -179,17 +189,13 @@ func outcome(rec *bench.Recording, row compare.Row) error {
 			ok++
 		}
 	}
-	rising := false
-	for _, t := range bench.Trends(rec) {
-		rising = rising || t.Rising
-	}
 	switch {
 	case row.Status == compare.StatusOK && ok == 0:
 		return errors.New("status is ok and no request of the window succeeded")
 	case row.WarmupRequests == nil || *row.WarmupRequests != warm:
 		return fmt.Errorf("warmup_requests is %s, the records hold %d", short(row.WarmupRequests), warm)
-	case row.Audit == nil || row.Audit.Overloaded != rising:
-		return fmt.Errorf("audit.overloaded is not %t, as the records' trends say", rising)
+	case row.Audit == nil || row.Audit.Overloaded != rising(rec):
+		return fmt.Errorf("audit.overloaded is not %t, as the records' trends say", rising(rec))
 	}
 	return nil
 }

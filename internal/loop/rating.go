@@ -1,0 +1,218 @@
+package loop
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/sotaloop/sotaloop/internal/bench"
+	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/ledger"
+	"github.com/sotaloop/sotaloop/internal/worker"
+)
+
+// A rate search runs where a verdict is taken from: in blocks, and in a revalidation. It takes many load points a launch;
+// elsewhere a closed loop stands in for it.
+
+// The slots of a stand-in: what arrives in so many seconds at the geometric mean of the bounds.
+const (
+	standInSeconds  = 12
+	fewestStandIns  = 8
+	mostStandIns    = 64
+	promptsAStandIn = 5 // prompts a slot
+)
+
+// standIn is what a scenario is measured as where no rate is searched: itself, or for a rate search a saturating closed
+// loop of the same requests. Its throughput ranks candidates; it supports no claim about a rate, and its SLA is not
+// looked at: a saturated engine keeps none.
+func standIn(s contract.Scenario) contract.Scenario {
+	if s.RateSearch == nil {
+		return s
+	}
+	middle := math.Sqrt(s.RateSearch.Low * s.RateSearch.High)
+	n := min(max(int(math.Ceil(standInSeconds*middle)), fewestStandIns), mostStandIns)
+	s.Arrival, s.MaxConcurrency, s.NumPrompts, s.RateSearch = contract.ArrivalClosed, &n, promptsAStandIn*n, nil
+	s.Primary = contract.PrimaryMetric(contract.ArrivalClosed)
+	return s
+}
+
+// SearchMetric is what the search ranks candidates by in a scenario.
+func (s *State) SearchMetric(scenario string) string {
+	sc, _ := s.Contract.Scenario(scenario)
+	return standIn(sc).Primary
+}
+
+// simulatedWindow is the shortest window of a rate search on a simulated host, whose time runs many times faster.
+const simulatedWindow = time.Second
+
+// ratePoint is a scenario's rate search in one launch. All sides of a block have its arrivals, stretched to the rate.
+func ratePoint(c *contract.Contract, p worker.Point) worker.Point {
+	s := p.Spec.Scenario
+	p.Rate = &bench.RateTerms{
+		Search: s.RateSearch.Complete(), SLA: c.SLA, MinAttainment: c.MinAttainment,
+		Seed: bench.MixSeed(p.Spec.Seed, "rates", s.Name, 0), ArrivalSeed: bench.MixSeed(p.Spec.Seed, "arrivals", s.Name, 0),
+	}
+	if c.Host.Simulated {
+		p.Spec.Window.Min = simulatedWindow
+	}
+	return p
+}
+
+// searchesRates says whether launches of a phase carry rate searches.
+func searchesRates(phase string) bool {
+	return phase == string(compare.PhaseBlock) || phase == string(compare.PhaseRevalidate)
+}
+
+// vetRates refuses a rate search whose terms could never let a rate pass, or not be judged at its lowest rate.
+func vetRates(c *contract.Contract) error {
+	if c.MinAttainment < 0 || c.MinAttainment > 1 {
+		return fault.New(fault.InvalidInput, "min_attainment %v is no share", c.MinAttainment).At("min_attainment", fmt.Sprint(c.MinAttainment), "above 0, at most 1")
+	}
+	for _, s := range c.Scenarios {
+		if s.RateSearch == nil {
+			continue
+		}
+		if err := vetRateLimits(c, s); err != nil {
+			return err
+		}
+		key, need := rateNeeds(c)
+		if s.NumPrompts < need {
+			return fault.New(fault.InvalidInput, "%s needs %d requests in every load point of the rate search, scenario %q has %d", key, need, s.Name, s.NumPrompts).
+				At("scenarios.num_prompts", fmt.Sprint(s.NumPrompts), fmt.Sprintf("at least %d", need)).
+				Hint("how many arrivals fall into a window is drawn, so that it takes more than the percentile itself; leave num_prompts out for %d, or judge a lower percentile", need)
+		}
+	}
+	return nil
+}
+
+func vetRateLimits(c *contract.Contract, s contract.Scenario) error {
+	limits := c.Goodput != nil && *c.Goodput != (contract.Goodput{})
+	latency := false
+	for key := range c.SLA {
+		latency = latency || strings.HasPrefix(key, "max_")
+	}
+	switch {
+	case c.MinAttainment > 0 && !limits:
+		return fault.New(fault.InvalidInput, "scenario %q: min_attainment counts the requests within goodput limits, and there are none", s.Name).At("goodput", "").
+			Hint(`give goodput, for example {"ttft_user_ms": 1000, "tpot_ms": 50}, or leave min_attainment out`)
+	case c.MinAttainment == 0 && !latency:
+		return fault.New(fault.InvalidInput, "scenario %q searches the highest rate under the SLA, and the SLA has no limit on a latency", s.Name).At("sla", "", contract.SLAKeys()...).
+			Hint(`give one, for example {"max_p95_ttft_ms": 1000, "max_p50_tpot_ms": 50}, or goodput limits with min_attainment`)
+	}
+	return nil
+}
+
+// rateSearch completes the terms of a scenario that searches its rate; bounds that were left out are the cookbook's.
+func (d *drafting) rateSearch(c *contract.Contract, s *contract.Scenario) {
+	r := *s.RateSearch
+	if r.Low == 0 && r.High == 0 && d.match != nil {
+		r.Low, r.High = d.match.Entry.Rate.Lower, d.match.Entry.Rate.Upper
+		d.assume("scenario %s: rate_search from %g to %g requests/s, from the cookbook's entry %s", s.Name, r.Low, r.High, d.match.Entry.ID)
+	}
+	if full := r.Complete(); full != r && r.Low > 0 {
+		r = full
+		d.assume("scenario %s: %s", s.Name, r)
+	}
+	s.RateSearch = &r
+	d.assume("scenario %s: the search ranks candidates by the throughput of a closed loop; the rate is searched in every launch of the blocks", s.Name)
+	if _, need := rateNeeds(c); s.NumPrompts == 0 {
+		s.NumPrompts = max(need, 1)
+		d.assume("scenario %s: num_prompts %d in every load point", s.Name, s.NumPrompts)
+	}
+}
+
+// rateNeeds is how many requests a load point needs so that what a rate is judged by is there, and what asks for them.
+func rateNeeds(c *contract.Contract) (key string, need int) {
+	if c.MinAttainment > 0 {
+		return "min_attainment", contract.NeedsFor(min(c.MinAttainment, 0.99))
+	}
+	for _, k := range sortedKeys(c.SLA) {
+		q := map[string]float64{"50": 0.5, "95": 0.95, "99": 0.99}[strings.TrimPrefix(k[:min(len(k), 7)], "max_p")]
+		if n := contract.NeedsFor(q); q > 0 && n > need {
+			key, need = k, n
+		}
+	}
+	return key, need
+}
+
+// loadSeconds estimates what one launch of a phase spends under load; usual is what a scenario takes without a rate
+// search. A load point is settled by at least two waves of ten seconds, led up to by a tenth of its window, and drained.
+func loadSeconds(c *contract.Contract, phase string, usual float64) float64 {
+	sum := 0.0
+	for _, s := range c.Scenarios {
+		if s.RateSearch == nil || !searchesRates(phase) {
+			sum += usual
+			continue
+		}
+		window, settling := bench.DefaultWindow.Seconds(), 25.0
+		if c.Host.Simulated {
+			window, settling = simulatedWindow.Seconds(), 1
+		}
+		window = max(window, float64(s.NumPrompts)/math.Sqrt(s.RateSearch.Low*s.RateSearch.High))
+		sum += float64(s.RateSearch.Complete().Points) * (settling + 1.3*window)
+	}
+	return sum
+}
+
+// RateRecords is the records of one load point of a rate search, and those of its first try where it was repeated.
+type RateRecords struct {
+	Records *ledger.Artifact `json:"records,omitempty"`
+	First   *ledger.Artifact `json:"first,omitempty"`
+}
+
+// rated puts a rate search's result into its row: the metrics are those of the load point that stands for it. A search
+// that ended at what the client could not offer, or what did not settle, has none.
+func rated(row *compare.Row, r *bench.RateResult) {
+	row.Rate = r
+	if r.Rate != nil {
+		row.Metrics[contract.MaxRateUnderSLA] = *r.Rate
+	}
+	a := row.Audit
+	a.ClientLimited, a.Unsettled = false, false
+	for _, x := range r.Tried {
+		if r.Edge == bench.RateLimited && x.Unfit != "" && x.Rate == *r.Fail {
+			a.ClientLimited, a.Unsettled = a.ClientLimited || x.Unfit == "client limited", a.Unsettled || x.Unfit == "unsettled"
+			a.Reasons = append(a.Reasons, fmt.Sprintf("%s at %.4g requests/s, where the rate search ended", x.Unfit, x.Rate))
+		}
+	}
+}
+
+// RatedMetrics are the metrics of a rate search's row: of the load point that stands for it, and the rate itself.
+func RatedMetrics(chosen *bench.Recording, r *bench.RateResult) compare.Metrics {
+	m := MeasuredMetrics(chosen)
+	if r.Rate != nil {
+		m[contract.MaxRateUnderSLA] = *r.Rate
+	}
+	return m
+}
+
+// rateFile takes a fetched file of a rate search into its place.
+func (m *PointMeasured) rateFile(f worker.File, art ledger.Artifact) {
+	for len(m.Rates) < f.Tried {
+		m.Rates = append(m.Rates, RateRecords{})
+	}
+	if f.Role == worker.RoleFirstRecords {
+		m.Rates[f.Tried-1].First = &art
+		return
+	}
+	m.Rates[f.Tried-1].Records = &art
+	if r := m.Row.Rate; r != nil && r.Chosen() == f.Tried-1 {
+		m.Records, m.Row.RawSHA256, m.Row.Artifacts.RawResult = &art, art.SHA256, art.Name
+	}
+}
+
+// recordsName is where a point's records are kept.
+func recordsName(launch, point string, f worker.File) string {
+	name := "benchmark/records/" + launch + "." + point
+	if f.Tried > 0 {
+		name += fmt.Sprintf("@rate-%02d", f.Tried)
+	}
+	if f.Role == worker.RoleFirstRecords {
+		name += ".first"
+	}
+	return name + path.Ext(f.Name)
+}
