@@ -16,8 +16,8 @@ import (
 	"github.com/sotaloop/sotaloop/internal/stats"
 )
 
-// searched makes a row that of a rate search between 2 and 64 requests/s.
-func searched(r compare.Row, rate float64) compare.Row {
+// ratedRow makes a row that of a rate search between 2 and 64 requests/s.
+func ratedRow(r compare.Row, rate float64) compare.Row {
 	r.Workload.Arrival, r.Workload.MaxConcurrency = contract.ArrivalPoisson, nil
 	r.Metrics = clone(r.Metrics)
 	r.SLA.Limits = contract.SLA{"max_p50_ttft_ms": 1000}
@@ -45,7 +45,7 @@ func searched(r compare.Row, rate float64) compare.Row {
 func rateBlocks(target, other []float64) []compare.Row {
 	var out []compare.Row
 	for b := range target {
-		out = append(out, searched(row(contract.SGLang, b, 10), target[b]), searched(row(contract.VLLM, b, 10), other[b]))
+		out = append(out, ratedRow(row(contract.SGLang, b, 10), target[b]), ratedRow(row(contract.VLLM, b, 10), other[b]))
 	}
 	return out
 }
@@ -152,7 +152,7 @@ func TestRankOfHighestRates(t *testing.T) {
 
 func TestRowsOfRateSearchesReadBack(t *testing.T) {
 	t.Parallel()
-	raw, err := compare.AppendRow(nil, searched(row(contract.SGLang, 0, 10), 12))
+	raw, err := compare.AppendRow(nil, ratedRow(row(contract.SGLang, 0, 10), 12))
 	require.NoError(t, err)
 	back, err := compare.ReadRows(bytes.NewReader(raw), "rows.jsonl")
 	require.NoError(t, err)
