@@ -99,6 +99,9 @@ func (w *world) launchesOnHost(e entries) map[string]int {
 	out := map[string]int{}
 	for _, run := range e["run.planned"] {
 		for _, ev := range readLines[answer](w.t, filepath.Join(w.layout.Home, "sotaloop", "runs", run.text("run_id"), "events.jsonl")) {
+			if ev.text("kind") == "launch.cold" { // it went down again and was followed by the one that is measured
+				out[ev.text("launch")]--
+			}
 			if ev.text("kind") == "launch.started" {
 				out[ev.text("launch")]++
 			}

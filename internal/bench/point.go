@@ -32,6 +32,9 @@ type Point struct {
 	Recording *Recording `json:"-"` // the evidence; WriteRecords stores it
 }
 
+// At is when an instant of the point was, by the host's clock, within milliseconds.
+func (p *Point) At(o Offset) time.Time { return p.StartedAt.Add(time.Duration(o)) }
+
 // Counts accounts for every request offered after the warm-up.
 type Counts struct {
 	Offered    int            `json:"offered"`

@@ -122,6 +122,15 @@ type LaunchEnded struct {
 	Command   string             `json:"command"`
 	Pinning   *worker.Pinning    `json:"pinning,omitempty"` // on CPU hosts
 	Memory    *worker.TreeMemory `json:"memory,omitempty"`  // on CPU hosts
+	Cold      *ColdLaunch        `json:"cold,omitempty"`    // before it, where it was a build's first on the host
+}
+
+// ColdLaunch is a build's first launch on a host, in which kernels are compiled: it measures nothing, is no candidate's,
+// and counts in no budget.
+type ColdLaunch struct {
+	SecondsS float64            `json:"seconds_s"`
+	PhasesS  map[string]float64 `json:"phases_s"`
+	Log      *ledger.Artifact   `json:"log,omitempty"`
 }
 
 // PointMeasured is one row with its raw records.

@@ -41,6 +41,7 @@ type launchSoFar struct {
 	log    *ledger.Artifact
 	told   map[string]bool // points and captures whose end is known
 	cancel *worker.Failure // how a point was canceled
+	cold   *ColdLaunch     // the launch before it that compiled the build's kernels; nil where none was needed
 	pinned *worker.Pinning // which cores it runs on; nil where the plan names none
 }
 
@@ -69,6 +70,9 @@ func (in *intake) one(ctx context.Context, client *worker.Client, e worker.Event
 		return fmt.Errorf("launch %q is not in the plan", e.Launch)
 	}
 	switch e.Kind {
+	case worker.EventLaunchCold:
+		l.cold = &ColdLaunch{SecondsS: e.ColdS, PhasesS: e.Phases}
+		return in.keepColdLog(ctx, client, l, e)
 	case worker.EventLaunchStarted:
 		l.began, l.pinned = e.ElapsedS, e.Pinning
 	case worker.EventLaunchReady:
@@ -106,6 +110,21 @@ func (in *intake) keepLog(ctx context.Context, client *worker.Client, l *launchS
 	return nil
 }
 
+// keepColdLog fetches the log of a cold launch, cleaned.
+func (in *intake) keepColdLog(ctx context.Context, client *worker.Client, l *launchSoFar, e worker.Event) error {
+	for _, f := range e.Files {
+		if f.Role != "log" {
+			continue
+		}
+		art, err := in.c.fetchText(ctx, client, in.plan.RunID, f, "benchmark/logs/"+l.spec.ID+".cold.log")
+		if err != nil {
+			return err
+		}
+		l.cold.Log = &art
+	}
+	return nil
+}
+
 // stopped closes a launch: its end, and a row for every measured point that its failure cost.
 func (in *intake) stopped(ctx context.Context, client *worker.Client, l *launchSoFar, e worker.Event) error {
 	if err := in.keepLog(ctx, client, l, e); err != nil {
@@ -137,7 +156,7 @@ func (in *intake) stopped(ctx context.Context, client *worker.Client, l *launchS
 	end := LaunchEnded{
 		Launch: l.spec.ID, RunID: in.plan.RunID, Candidate: l.spec.Candidate, Entry: l.spec.Entry, Phase: l.spec.Phase, Block: l.spec.Block,
 		State: state, Failure: l.fail, PhasesS: l.phases, SecondsS: e.ElapsedS - l.began, Loaded: l.loaded, Log: l.log,
-		Command: commandLine(l.spec), Pinning: l.pinned, Memory: e.Memory,
+		Command: commandLine(l.spec), Pinning: l.pinned, Memory: e.Memory, Cold: l.cold,
 	}
 	if l.spec.Overlay != nil {
 		end.Tree = l.spec.Overlay.Tree

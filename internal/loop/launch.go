@@ -64,7 +64,7 @@ func (c *campaign) launch(st *State, host hosts.HostEntry, s launchSpec) (worker
 func (c *campaign) plan(st *State, host hosts.HostEntry, launches []worker.Launch) worker.Plan {
 	p := worker.Plan{
 		Kind: worker.PlanKind, V: worker.PlanVersion, Campaign: c.id, ContractDigest: st.Digest, Workdir: host.Workdir, LeaseDir: host.LeaseDir,
-		Device: st.Contract.Host.Device, GPUs: st.Contract.Host.GPUs, Cores: st.Contract.Host.Cores, Simulated: st.Contract.Host.Simulated, Launches: launches,
+		Device: st.Contract.Host.Device, GPUs: st.Contract.Host.GPUs, Cores: st.Contract.Host.Cores, Simulated: st.Contract.Host.Simulated, WarmUp: true, Launches: launches,
 	}
 	if p.Simulated {
 		p.AuditLimits, p.StopGrace, p.TraceSettle = simulatedLimits(), 5*time.Second, 300*time.Millisecond

@@ -128,7 +128,7 @@ func (s *State) PlanFrame(r RunPlanned, p worker.Plan) worker.Plan {
 	want := worker.Plan{
 		Kind: worker.PlanKind, V: worker.PlanVersion, RunID: r.RunID, Campaign: s.Contract.Campaign, Job: r.Job, ContractDigest: s.Digest,
 		Workdir: p.Workdir, LeaseDir: p.LeaseDir, Device: s.Contract.Host.Device, GPUs: s.Contract.Host.GPUs, Cores: s.Contract.Host.Cores, Simulated: s.Contract.Host.Simulated,
-		LaunchDeadline: p.LaunchDeadline, StallAfter: p.StallAfter, StopGrace: p.StopGrace, ProofWait: p.ProofWait, TraceWait: p.TraceWait, TraceSettle: p.TraceSettle, Launches: p.Launches,
+		LaunchDeadline: p.LaunchDeadline, StallAfter: p.StallAfter, StopGrace: p.StopGrace, ProofWait: p.ProofWait, TraceWait: p.TraceWait, TraceSettle: p.TraceSettle, WarmUp: p.WarmUp, Launches: p.Launches,
 	}
 	if want.Simulated {
 		want.AuditLimits = p.AuditLimits // wider there, by how much is the release's choice; a real host has the design's

@@ -188,6 +188,10 @@ func audit(m *bench.Point, q *worker.Quiet) *compare.Audit {
 		a.Untrusted = true
 		a.Reasons = append(a.Reasons, fmt.Sprintf("foreign CPU load %.0f %% of the engine's cores", 100**q.ForeignCoreShare))
 	}
+	if q.CacheWrites > 0 {
+		a.Untrusted = true
+		a.Reasons = append(a.Reasons, fmt.Sprintf("kernels were compiled during the window: %d files of the JIT cache were written, among them %s", q.CacheWrites, strings.Join(q.CacheFiles, ", ")))
+	}
 	if q.Repinned > 0 {
 		a.Reasons = append(a.Reasons, fmt.Sprintf("%d threads of the engine had taken other cores and were put back", q.Repinned))
 	}

@@ -207,9 +207,17 @@ func lastRevalidated(st *loop.State) *loop.ProposalState {
 func spent(st *loop.State) float64 {
 	sum := 0.0
 	for _, l := range st.Launches {
-		sum += l.SecondsS / 3600 * float64(st.Contract.GPUCount())
+		sum += (l.SecondsS + coldSeconds(l)) / 3600 * float64(st.Contract.GPUCount())
 	}
 	return sum
+}
+
+// coldSeconds is what a launch's cold predecessor took.
+func coldSeconds(l loop.LaunchEnded) float64 {
+	if l.Cold == nil {
+		return 0
+	}
+	return l.Cold.SecondsS
 }
 
 func sorted[V any](m map[string]V) []string {

@@ -231,7 +231,16 @@ func (w *writer) effort() {
 	for _, c := range w.st.Costs {
 		w.line("\nCorrected by the first launch (%s): ready after %.1f s, %.4f GPU-hours in all.", c.Launch, c.LaunchS, c.GPUHours)
 	}
-	w.line("\nSpent: %d launches, %.4f GPU-hours.", len(w.st.Launches), spent(w.st))
+	cold, seconds := 0, 0.0
+	for _, l := range w.st.Launches {
+		if l.Cold != nil {
+			cold, seconds = cold+1, seconds+l.Cold.SecondsS
+		}
+	}
+	w.line("\nSpent: %d launches, %.4f GPU-hours.", len(w.st.Launches)+cold, spent(w.st))
+	if cold > 0 {
+		w.line("\n%d of them were a build's first on the host: they compiled kernels for %.0f s in all, measured nothing, and count in no budget.", cold, seconds)
+	}
 }
 
 // candidates are all that the searches launched, in order, whatever became of them.

@@ -31,6 +31,8 @@ type engine struct {
 	overlay *overlayDir // nil without one
 	control *control
 	memory  *memoryWatch // nil on hosts with GPUs
+	cache   string       // its folder of JIT caches
+	cold    bool         // the first of its build here: it compiles, and measures nothing
 	sealed  bool         // it was sent rows of a private dataset
 
 	exited chan struct{} // closed when the process has been waited for

@@ -125,7 +125,7 @@ func (r *rig) launch(id string, faults []string, points ...worker.Point) worker.
 	return worker.Launch{
 		ID: id, Candidate: "toy-0", Entry: "toy", Framework: contract.SGLang, Phase: "search",
 		Argv: append([]string{r.binary, "toy-engine", framework.PortPlaceholder}, faults...),
-		Env:  map[string]string{"TOY_DIR": framework.RunDirPlaceholder, "GIVEN": "yes", "GORACE": raceOptions}, SecretEnv: []string{"TOY_SECRET", "NOT_THERE"},
+		Env:  map[string]string{"TOY_DIR": framework.RunDirPlaceholder, "TOY_CACHE": framework.CachePlaceholder, "GIVEN": "yes", "GORACE": raceOptions}, SecretEnv: []string{"TOY_SECRET", "NOT_THERE"},
 		Served: "toy", Endpoint: bench.PathCompletions, Points: points, Captures: []worker.Capture{},
 		Protocol: framework.Protocol{
 			ReadyPath: "/health", ReadyLog: "ready to roll", InfoPaths: []string{"/nothing", "/server_info"},

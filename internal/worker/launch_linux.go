@@ -29,6 +29,12 @@ func (r *runner) carryOut(ctx context.Context, l *Launch) {
 		return
 	}
 	e, why := r.launchEngine(ctx, l, before)
+	if why == nil && e.cold {
+		if !r.warmUp(ctx, e, before) {
+			return
+		}
+		e, why = r.launchEngine(ctx, l, before)
+	}
 	if why != nil {
 		r.refuse(l, why)
 		return
@@ -38,15 +44,25 @@ func (r *runner) carryOut(ctx context.Context, l *Launch) {
 	if e.memory != nil {
 		used = e.memory.stop()
 	}
-	r.doing(0, "stopping %s", l.ID)
-	if why := r.stop(e, before); why != nil {
-		r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Proc: &e.proc, Failure: why, Files: r.logFile(e)})
-		r.unclean = true
-		r.cancel(fmt.Errorf("launch %s: %s", l.ID, why.Reason))
+	if !r.down(e, before) {
 		return
 	}
 	code, _ := e.exit()
 	r.emit(Event{Kind: EventLaunchStopped, Launch: l.ID, Proc: &e.proc, Port: e.port, Files: r.logFile(e), Exit: code, Memory: used})
+}
+
+// down stops an engine; ok is false where it cannot be stopped, which ends the run.
+func (r *runner) down(e *engine, before gpuView) (ok bool) {
+	l := e.launch
+	r.doing(0, "stopping %s", l.ID)
+	why := r.stop(e, before)
+	if why == nil {
+		return true
+	}
+	r.emit(Event{Kind: EventLaunchFailed, Launch: l.ID, Proc: &e.proc, Failure: why, Files: r.logFile(e)})
+	r.unclean = true
+	r.cancel(fmt.Errorf("launch %s: %s", l.ID, why.Reason))
+	return false
 }
 
 // refuse records a launch that never had a process.
@@ -103,6 +119,10 @@ func (r *runner) launchEngine(ctx context.Context, l *Launch, gpus gpuView) (*en
 	cache, err := r.cacheDir(e, program, gpus)
 	if err != nil {
 		return nil, ours(err)
+	}
+	e.cache = cache
+	if e.cold = r.plan.WarmUp && isCold(cache) && !r.warmed[cache]; e.cold {
+		e.log = filepath.Join(dir, coldLog)
 	}
 	fill := e.fill(cache)
 	argv := []string{program}

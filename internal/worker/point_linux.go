@@ -68,6 +68,8 @@ func unfit(ev Event) string {
 		return "unsettled"
 	case ev.Measured.Audit.ClientLimited:
 		return "client limited"
+	case ev.Quiet != nil && ev.Quiet.CacheWrites > 0:
+		return "kernels were compiled in the window"
 	}
 	return ""
 }
@@ -120,6 +122,7 @@ func (r *runner) tryPoint(ctx context.Context, e *engine, p *Point, ev *Event) *
 	}
 	if point != nil {
 		ev.Measured, ev.Metrics, ev.Audit = point, &point.Metrics, &point.Audit
+		ev.Quiet.CacheWrites, ev.Quiet.CacheFiles = cacheWrites(e.cache, point.At(point.Window.Start), point.At(point.Window.End))
 		if file, e := r.store(e, p, point); e != nil {
 			return &Failure{Class: FailWorker, Reason: "the records cannot be stored: " + cleanLine(e.Error(), maxReasonLine)}
 		} else if file != nil {

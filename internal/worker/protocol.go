@@ -39,6 +39,7 @@ type Plan struct {
 	TraceSettle    time.Duration `json:"trace_settle_ns"`        // no file of a capture may change for so long; 0 = 2 s
 	TraceWait      time.Duration `json:"trace_wait_ns"`          // until a profiler's files are complete; 0 = 15 min
 	AuditLimits    *bench.Limits `json:"audit_limits,omitempty"` // nil = the design's
+	WarmUp         bool          `json:"warm_up,omitempty"`      // a build's first launch on the host is preceded by one that compiles its kernels
 	Launches       []Launch      `json:"launches"`
 }
 
@@ -108,6 +109,7 @@ type EventKind string
 const (
 	EventRunStarted    EventKind = "run.started"    // lease held
 	EventLaunchStarted EventKind = "launch.started" // process exists
+	EventLaunchCold    EventKind = "launch.cold"    // it was the build's first here and compiled kernels; it goes down and the measured one starts
 	EventLaunchReady   EventKind = "launch.ready"
 	EventLaunchFailed  EventKind = "launch.failed"
 	EventPointDone     EventKind = "point.done"
@@ -145,6 +147,7 @@ type Event struct {
 	Files    []File             `json:"files"`
 	Repeated string             `json:"repeated,omitempty"` // point: why its first try did not count
 	Cache    string             `json:"cache,omitempty"`    // point: flushed, kept (not asked), unflushable (the server cannot)
+	ColdS    float64            `json:"cold_s,omitempty"`   // launch.cold: how long it was up, in seconds
 	Exit     *int               `json:"exit,omitempty"`     // launch.stopped: exit code, 128 + signal where one ended it
 	State    string             `json:"state,omitempty"`    // run.done: done, failed, canceled
 }
@@ -219,8 +222,12 @@ type Quiet struct {
 	OffCores   []string `json:"off_cores,omitempty"`
 	PSICPU     *float64 `json:"psi_cpu_some_pct,omitempty"`
 	ForeignGPU []string `json:"foreign_gpu"` // processes on our GPUs that are not ours
-	PeakRSSMiB float64  `json:"peak_rss_mib,omitempty"`
-	PeakGPUMiB float64  `json:"peak_gpu_mem_mib,omitempty"`
+	// CacheWrites counts files of the engine's JIT caches that were written in the measured window: kernels were still being
+	// compiled. CacheFiles names some.
+	CacheWrites int      `json:"cache_writes,omitempty"`
+	CacheFiles  []string `json:"cache_files,omitempty"`
+	PeakRSSMiB  float64  `json:"peak_rss_mib,omitempty"`
+	PeakGPUMiB  float64  `json:"peak_gpu_mem_mib,omitempty"`
 }
 
 // RoleFirstRecords is the role of the records of a try that was repeated.

@@ -79,6 +79,7 @@ func (q *Quiet) add(o *Quiet) {
 	q.ForeignCPUShare = max(q.ForeignCPUShare, o.ForeignCPUShare)
 	q.ForeignCoreShare, q.PSICPU = worse(q.ForeignCoreShare, o.ForeignCoreShare), worse(q.PSICPU, o.PSICPU)
 	q.Repinned += o.Repinned
+	q.CacheWrites, q.CacheFiles = q.CacheWrites+o.CacheWrites, union(q.CacheFiles, o.CacheFiles)
 	q.PeakRSSMiB, q.PeakGPUMiB = max(q.PeakRSSMiB, o.PeakRSSMiB), max(q.PeakGPUMiB, o.PeakGPUMiB)
 	q.OffCores, q.ForeignGPU = union(q.OffCores, o.OffCores), union(q.ForeignGPU, o.ForeignGPU)
 }

@@ -63,6 +63,7 @@ type runner struct {
 	cancel  context.CancelCauseFunc
 	unclean bool                    // an engine could not be stopped
 	sets    map[string]*dataset.Set // opened datasets, by digest
+	warmed  map[string]bool         // cache folders that a cold launch of this run filled
 	full    bool                    // the last beat found no space; of the beating goroutine
 
 	mu    sync.Mutex
@@ -91,7 +92,7 @@ func Run(ctx context.Context, o HostOptions, dir string) error {
 	if exists(filepath.Join(dir, eventsFile)) {
 		return nil
 	}
-	r := &runner{dir: dir, opts: o}
+	r := &runner{dir: dir, opts: o, warmed: map[string]bool{}}
 	held, err := r.begin()
 	if err != nil {
 		_ = os.Remove(filepath.Join(dir, reserveFile))
