@@ -253,9 +253,7 @@ func (d *drafting) scenarios(c *contract.Contract) error {
 			s.NumPrompts = 5 * *s.MaxConcurrency
 			d.assume("scenario %s: num_prompts %d, five a slot", s.Name, s.NumPrompts)
 		}
-		if s.RateSearch != nil {
-			d.rateSearch(c, s)
-		}
+		d.rateSearch(c, s)
 		if s.WarmupWaves == 0 {
 			s.WarmupWaves = 5
 		}

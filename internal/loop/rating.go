@@ -108,6 +108,9 @@ func vetRateLimits(c *contract.Contract, s contract.Scenario) error {
 
 // rateSearch completes the terms of a scenario that searches its rate; bounds that were left out are the cookbook's.
 func (d *drafting) rateSearch(c *contract.Contract, s *contract.Scenario) {
+	if s.RateSearch == nil {
+		return
+	}
 	r := *s.RateSearch
 	if r.Low == 0 && r.High == 0 && d.match != nil {
 		r.Low, r.High = d.match.Entry.Rate.Lower, d.match.Entry.Rate.Upper

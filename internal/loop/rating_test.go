@@ -115,7 +115,7 @@ func TestRatesAreSearchedInBlocksOnly(t *testing.T) {
 	require.Equal(t, 48, *stand.MaxConcurrency, "what arrives in twelve seconds at four requests/s")
 	require.Equal(t, 240, stand.NumPrompts)
 	require.Equal(t, s.Contract.Scenarios[0].InputLen, stand.InputLen)
-	require.EqualValues(t, 48, plan("search", 0, "probe.1.chat").Spec.Scenario.NumPrompts)
+	require.Equal(t, 48, plan("search", 0, "probe.1.chat").Spec.Scenario.NumPrompts)
 }
 
 // TestAStandInHasNoSLA scores a search by throughput: a saturated engine keeps no limit on TTFT.
