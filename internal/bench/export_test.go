@@ -134,3 +134,8 @@ func AssignRoles(records []*Record, w Window) { assignRoles(records, w) }
 
 // NewRecord is a planned request.
 func NewRecord(i int, role Role) *Record { return newRecord(i, role) }
+
+// LeadTime is how long an open loop loads the engine before the window.
+func LeadTime(rule WindowRule, window, e2e time.Duration) time.Duration {
+	return leadTime(rule, window, e2e)
+}

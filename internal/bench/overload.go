@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/stats"
 )
 
 // Trend is the slope test of one quantity over the window.
@@ -14,23 +15,24 @@ type Trend struct {
 	T        float64 `json:"t"`        // slope over its standard error
 	Critical float64 `json:"t_critical"`
 	Rising   bool    `json:"rising"`
+	// Growth is the share of the offered load that stayed undone: the fitted rise of requests in flight over the requests
+	// planned, of TTFT over the window's length. At ρ times an engine's capacity both tend to 1 − 1/ρ and ρ − 1.
+	Growth float64 `json:"growth,omitempty"`
 }
 
 // The slope test. Requests in flight and successive TTFTs depend on each other over about one latency, so that a test
 // on single requests would call a healthy queue overloaded; means over spans of at least one median latency are tested
-// instead. The two quantities share the 5 %, and a rise that is real but below a tenth of the mean is no overload.
+// instead. The two quantities share the 5 %. A queue near capacity wanders for longer than a latency, so that a test alone
+// still calls one healthy window in seven overloaded at 0.9 times the capacity: a rise counts only where more than a
+// hundredth of the offered load stayed undone, and, in flight, where it is beyond what independent arrivals do to a count.
+// Simulated figures are in docs/STATISTICS.md.
 const (
-	leastSpans = 5
-	mostSpans  = 20
-	leastRise  = 0.10
+	leastSpans    = 5
+	mostSpans     = 20
+	trendLevel    = 0.05 / 2
+	leastGrowth   = 0.01
+	leastDeviates = 3 // rise of requests in flight, in square roots of their mean
 )
-
-// criticalT is the one-sided 2.5 % point of Student's t by degrees of freedom, from 3 on.
-func criticalT(df int) float64 {
-	table := []float64{3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281, 2.2010, 2.1788, 2.1604, 2.1448,
-		2.1314, 2.1199, 2.1098, 2.1009}
-	return table[min(max(df-3, 0), len(table)-1)]
-}
 
 // Trends tests whether requests in flight or TTFT rise over an open loop's window. A closed loop, a burst and a window
 // with too few requests have no trends.
@@ -51,7 +53,13 @@ func Trends(r *Recording) []Trend {
 	if n == 0 {
 		return []Trend{}
 	}
-	return []Trend{slopeTest("in_flight", inFlight(r.Records, w, n)), slopeTest("ttft_user_ms", meanTTFT(window, w, n))}
+	flying := slopeTest("in_flight", inFlight(r.Records, w, n))
+	flying.trend.Growth = flying.rise / float64(len(window))
+	flying.judge(flying.rise > leastDeviates*math.Sqrt(flying.mean))
+	waiting := slopeTest("ttft_user_ms", meanTTFT(window, w, n))
+	waiting.trend.Growth = waiting.rise / 1e3 / w.Seconds()
+	waiting.judge(true)
+	return []Trend{flying.trend, waiting.trend}
 }
 
 // spans is the number of equal spans the window is cut into, 0 if a test makes no sense.
@@ -107,25 +115,35 @@ func meanTTFT(window []*Record, w Window, n int) []float64 {
 	return sum
 }
 
+// slope is a trend with what its judgement needs, in the quantity's unit.
+type slope struct {
+	trend      Trend
+	rise, mean float64
+}
+
 // slopeTest fits a line through equidistant values (NaN left out) and tests its slope against 0, one-sided.
-func slopeTest(quantity string, values []float64) Trend {
-	var n, sx, sy, sxx, sxy, syy float64
-	for i, y := range values {
-		if !math.IsNaN(y) {
-			x := (float64(i) + 0.5) / float64(len(values))
-			n, sx, sy, sxx, sxy, syy = n+1, sx+x, sy+y, sxx+x*x, sxy+x*y, syy+y*y
+func slopeTest(quantity string, values []float64) slope {
+	var x, y []float64
+	for i, v := range values {
+		if !math.IsNaN(v) {
+			x, y = append(x, (float64(i)+0.5)/float64(len(values))), append(y, v)
 		}
 	}
-	t := Trend{Quantity: quantity, Critical: criticalT(int(n) - 2)}
-	vx, vy := sxx-sx*sx/n, syy-sy*sy/n
-	if n < leastSpans || vx <= 0 || sy <= 0 {
-		return t
+	out := slope{trend: Trend{Quantity: quantity}, mean: stats.Mean(y)}
+	if len(x) < leastSpans {
+		return out
 	}
-	slope := (sxy - sx*sy/n) / vx
-	t.Rise = slope / (sy / n)
-	residual := max(0, vy-slope*slope*vx) / (n - 2)
-	t.T = slope / math.Sqrt(max(residual/vx, 1e-30))
-	t.T = min(max(t.T, -1e6), 1e6)
-	t.Rising = t.T > t.Critical && t.Rise > leastRise
-	return t
+	out.trend.Critical = stats.StudentQuantile(1-trendLevel, float64(len(x)-2))
+	s, err := stats.SlopeTest(x, y)
+	if err != nil || out.mean <= 0 {
+		return out
+	}
+	out.rise, out.trend.Rise = s.PerX, s.PerX/out.mean
+	out.trend.T = min(max(s.T, -1e6), 1e6)
+	return out
+}
+
+// judge says whether the quantity rises: significantly, by enough of the load, and large as the caller found it.
+func (s *slope) judge(large bool) {
+	s.trend.Rising = large && s.trend.T > s.trend.Critical && s.trend.Growth > leastGrowth
 }

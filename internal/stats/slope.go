@@ -8,6 +8,7 @@ import (
 // Slope is a least-squares line's slope and the one-sided p-value of "it does not rise".
 type Slope struct {
 	PerX float64 // change of y for one unit of x
+	T    float64 // PerX over its standard error; ±Inf for an exact line, 0 for a constant
 	P    float64 // small: y rises with x
 }
 
@@ -34,12 +35,14 @@ func SlopeTest(x, y []float64) (Slope, error) {
 	slope := sxy / sxx
 	residual := math.Max(0, syy-float64(slope*sxy))
 	if residual <= 1e-12*syy { // an exact line, or a constant
-		p := 1.0
-		if slope > 0 {
-			p = 0
+		switch {
+		case slope > 0:
+			return Slope{PerX: slope, T: math.Inf(1), P: 0}, nil
+		case slope < 0:
+			return Slope{PerX: slope, T: math.Inf(-1), P: 1}, nil
 		}
-		return Slope{PerX: slope, P: p}, nil
+		return Slope{P: 1}, nil
 	}
 	t := slope / math.Sqrt(residual/float64(n-2)/sxx)
-	return Slope{PerX: slope, P: 1 - StudentCDF(t, float64(n-2))}, nil
+	return Slope{PerX: slope, T: t, P: 1 - StudentCDF(t, float64(n-2))}, nil
 }
