@@ -49,6 +49,9 @@ func (r *loadgenRun) greet(ctx context.Context, progress *progressLine) error {
 	one := r.spec
 	one.Scenario.Arrival, one.Scenario.NumPrompts, one.Scenario.WarmupWaves = contract.ArrivalBurst, 1, 0
 	one.Scenario.RequestRate, one.Scenario.MaxConcurrency = nil, nil
+	if len(r.spec.WarmupRows) > 0 { // a measured row that was sent before would be in the prefix cache
+		one.Rows = r.spec.WarmupRows
+	}
 	one.Seed = bench.MixSeed(r.spec.Seed, "greeting", s.Name, 0)
 	point, err := bench.Run(ctx, r.target, one, func(p bench.Progress) {
 		p.Phase = "first request"

@@ -77,7 +77,7 @@ func (r *loadgenRun) result(p *bench.Point, interrupted bool) *loadgenResult {
 	out := &loadgenResult{
 		Model: r.clean(r.target.Model), URL: r.target.BaseURL, Status: p.Status, FailureReason: p.Reason, Incomplete: interrupted, StartedAt: p.StartedAt,
 		DurationS: p.DurationS, Client: bench.ClientName, ClientVersion: bench.ClientVersion, Verdict: verdictValid, WarmupRequests: p.Counts.Warmup,
-		Workload: compare.Workload{Kind: s.Kind, Scenario: s.Name, Endpoint: r.target.Path, Arrival: s.Arrival, InputLen: &s.InputLen, OutputLen: &s.OutputLen,
+		Workload: compare.Workload{Kind: s.Kind, Scenario: s.Name, DatasetPath: s.Dataset, Endpoint: r.target.Path, Arrival: s.Arrival, InputLen: &s.InputLen, OutputLen: &s.OutputLen,
 			InputLenP50: &s.InputLen, InputLenP95: &s.InputLen, OutputLenP50: &s.OutputLen, OutputLenP95: &s.OutputLen, NumPrompts: &s.NumPrompts,
 			RequestRate: s.RequestRate, MaxConcurrency: s.MaxConcurrency, Temperature: &s.Temperature, IgnoreEOS: &s.IgnoreEOS, Stream: &s.Stream,
 			DrawDigest: fmt.Sprintf("seed-%016x", r.spec.Seed)},
@@ -146,7 +146,11 @@ func (l *loadgenResult) text() string {
 	case w.RequestRate != nil:
 		load = fmt.Sprintf("%s arrivals at %g requests/s", w.Arrival, *w.RequestRate)
 	}
-	fmt.Fprintf(&b, "%s%s, model %q\n%s, %d tokens in, %d out, %d prompts\n", l.URL, w.Endpoint, l.Model, load, *w.InputLen, *w.OutputLen, *w.NumPrompts)
+	lengths := fmt.Sprintf("%d tokens in, %d out", *w.InputLen, *w.OutputLen)
+	if w.DatasetPath != "" {
+		lengths = fmt.Sprintf("rows of dataset %.19s, %s tokens in, %s out on average", w.DatasetPath, l.figure("mean_input_tokens", "%.1f"), l.figure("mean_output_tokens", "%.1f"))
+	}
+	fmt.Fprintf(&b, "%s%s, model %q\n%s, %s, %d prompts\n", l.URL, w.Endpoint, l.Model, load, lengths, *w.NumPrompts)
 	if l.Incomplete {
 		b.WriteString("INCOMPLETE: the load was interrupted; requests that had not ended count as failed\n")
 	} else if l.Status != bench.StatusOK {

@@ -20,27 +20,30 @@ import (
 
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/dataset"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/redact"
 )
 
 // loadgenRunUsage is the help of `sotaloop loadgen run`.
 const loadgenRunUsage = `usage: sotaloop loadgen run --url http://HOST:PORT --input-len N --output-len N (--max-concurrency N | --request-rate R)
-       sotaloop loadgen run --url http://HOST:PORT --scenario FILE.json
+       sotaloop loadgen run --url http://HOST:PORT --dataset FILE (--max-concurrency N | --request-rate R | --arrival replay)
+       sotaloop loadgen run --url http://HOST:PORT --scenario FILE.json [--dataset FILE]
 
 Offers a load to an endpoint of yours with the product's own client and prints what it measured.
 
-  --endpoint NAME       completions (default) or generate; chat takes no token ids, which random prompts are
+  --endpoint NAME       completions (default), generate, or chat: the default for messages, and not for random prompts
   --model NAME          as requests name it; default: the only one of /v1/models
   --api-key-env NAME    environment variable that holds the key, sent as a bearer token and shown nowhere
   --scenario FILE       a scenario as contracts have it, instead of the next flags
   --input-len N, --output-len N
-                        tokens of every request
+                        tokens of every request; with --dataset, --output-len is for rows that name none
+  --dataset FILE        send rows of a dataset (docs/DATASETS.md) instead of random prompts, drawn as a campaign's first block is
   --num-prompts N       requests to measure
   --max-concurrency N   closed loop: slots, each sends its next request when the last one has ended
   --request-rate R      open loop: requests a second
-  --arrival MODE        closed, poisson, constant or burst; default: closed for a concurrency, poisson for a rate
-  --ignore-eos=BOOL     default true: every answer has --output-len tokens
+  --arrival MODE        closed, poisson, constant, burst, or of a dataset replay; default: closed for a concurrency, poisson for a rate
+  --ignore-eos=BOOL     default true: every answer has --output-len tokens; with --dataset false
   --warmup N            most unmeasured waves before the load, which end as soon as the server has settled; default 5
   --window D            shortest window of an open loop; default 60s
   --request-timeout D   longest time of one request; default 30m
@@ -67,6 +70,8 @@ func runVocab() bench.TokenRange { return bench.TokenRange{Lo: 256, Hi: 30000} }
 type loadgenRun struct {
 	url, endpoint, model, keyEnv string
 	file, out                    string
+	rows                         string       // file of a dataset
+	set                          *dataset.Set // of it, normalised
 	json                         bool
 	rate                         float64
 	slots                        int
@@ -89,6 +94,7 @@ func runLoadgenRun(ctx context.Context, s streams, args []string) error {
 	} else if err != nil {
 		return err
 	}
+	defer func() { _ = r.forget() }()
 	if err := r.prepare(); err != nil {
 		return err
 	}
@@ -155,6 +161,7 @@ func (r *loadgenRun) parse(args []string) error {
 	set.Func("sla", "", func(v string) error { return readLimits(v, r.limit) })
 	set.Func("goodput", "", func(v string) error { return readLimits(v, r.perRequest) })
 	set.StringVar(&r.out, "out", "", "")
+	set.StringVar(&r.rows, "dataset", "", "")
 	set.BoolVar(&r.json, "json", false, "")
 	rest, err := parseMixed(set, args)
 	if err != nil {
@@ -224,12 +231,18 @@ func (r *loadgenRun) prepare() error {
 	if err := r.key(); err != nil {
 		return err
 	}
+	if err := r.openDataset(); err != nil {
+		return err
+	}
 	if err := r.scenario(); err != nil {
 		return err
 	}
 	if !r.given["seed"] {
 		r.spec.Seed = rand.Uint64() //nolint:gosec // prompts need to differ, not to be secret
 		r.assume("seed %d, drawn: another run sends other prompts, which no prefix cache holds (--seed repeats this one)", r.spec.Seed)
+	}
+	if err := r.drawRows(); err != nil {
+		return err
 	}
 	s := r.spec.Scenario
 	if s.Kind == contract.KindRandom && !r.given["vocab"] {
@@ -302,10 +315,11 @@ func (r *loadgenRun) scenario() error {
 	if r.given["request-rate"] {
 		s.RequestRate = &r.rate
 	}
+	r.useDataset(s)
 	if err := r.chooseArrival(); err != nil {
 		return err
 	}
-	if !r.given["ignore-eos"] {
+	if !r.given["ignore-eos"] && r.set == nil {
 		r.assume("ignore_eos, so that every answer has its full length")
 	}
 	if !r.given["warmup"] {
@@ -336,6 +350,8 @@ func (r *loadgenRun) chooseArrival() error {
 		s.NumPrompts = max(runPrompts, 10**s.MaxConcurrency, need+2**s.MaxConcurrency)
 	case s.RequestRate != nil && *s.RequestRate > 0 && *s.RequestRate < mostRequests:
 		s.NumPrompts = max(need, int(math.Ceil(*s.RequestRate*r.spec.Window.Min.Seconds())))
+	case s.Arrival == contract.ArrivalReplay:
+		s.NumPrompts = r.mostRows()
 	default:
 		s.NumPrompts = max(need, runPrompts)
 	}
@@ -349,8 +365,8 @@ func (r *loadgenRun) supported() error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	if s.Kind != contract.KindRandom || s.Arrival == contract.ArrivalReplay {
-		return fault.New(fault.InvalidInput, "loadgen run sends random prompts, not those of a dataset").At("scenarios.kind", s.Kind, contract.KindRandom)
+	if err := r.suits(); err != nil {
+		return err
 	}
 	if s.Arrival == contract.ArrivalBurst && (s.MaxConcurrency != nil || s.RequestRate != nil) {
 		return fault.New(fault.InvalidInput, "a burst sends everything at once: it has neither request_rate nor max_concurrency").At("scenarios.arrival", string(s.Arrival))
@@ -358,7 +374,7 @@ func (r *loadgenRun) supported() error {
 	if !s.Stream {
 		r.assume("no streaming, as the scenario says: nothing tells when the first token came")
 	}
-	if r.target.Path == bench.PathChat {
+	if r.target.Path == bench.PathChat && r.set == nil {
 		return fault.New(fault.InvalidInput, "random prompts are token ids, which %s does not take", r.target.Path).At("endpoint", r.endpoint, "completions", "generate")
 	}
 	return nil

@@ -188,7 +188,7 @@ func TestLoadgenRunScenarioFile(t *testing.T) {
 	require.Equal(t, 4, code, "a scenario may do without streaming: %s", errs)
 	for text, why := range map[string]string{
 		`{"name":"x","kind":"random","input_len":4,"output_len":2,"num_prompts":30,"arrival":"burst","concurrency":3}`: `unknown field "concurrency"`,
-		`{"name":"x","kind":"chat","dataset":"sha256:0","num_prompts":30,"arrival":"burst"}`:                           "random prompts",
+		`{"name":"x","kind":"chat","dataset":"sha256:0","num_prompts":30,"arrival":"burst"}`:                           "--dataset",
 		`{"name":"x","kind":"random","input_len":4,"output_len":2,"num_prompts":3,"arrival":"poisson"}`:                "request_rate > 0",
 	} {
 		_, errs, code := loadgenRunOut(t.Context(), t, "http://127.0.0.1:1", "--scenario", write(text))

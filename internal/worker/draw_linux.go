@@ -1,8 +1,6 @@
 package worker
 
 import (
-	"bytes"
-	"encoding/json"
 	"path/filepath"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
@@ -21,7 +19,7 @@ func (r *runner) drawn(e *engine, p *Point) (bench.Spec, *Failure) {
 	set, err := r.dataset(p.Rows.Dataset)
 	if err == nil {
 		e.sealed = e.sealed || set.Private()
-		err = draw(set, *p.Rows, &spec)
+		err = Draw(set, *p.Rows, &spec)
 	}
 	if err != nil {
 		reason := err.Error()
@@ -47,49 +45,4 @@ func (r *runner) dataset(digest string) (*dataset.Set, error) {
 	}
 	r.sets[digest] = set
 	return set, nil
-}
-
-// draw puts the rows of a draw into a spec, with what proves them.
-func draw(set *dataset.Set, d DatasetDraw, spec *bench.Spec) error {
-	division, err := dataset.Divide(set.Index, d.By)
-	if err != nil {
-		return err
-	}
-	drawn, err := division.Draw(d.Draw)
-	if err != nil {
-		return err
-	}
-	if spec.Rows, err = benchRows(set, drawn.Rows); err != nil {
-		return err
-	}
-	if spec.WarmupRows, err = benchRows(set, drawn.Warmup); err != nil {
-		return err
-	}
-	evidence := bench.Drawn(set.Evidence(drawn))
-	spec.Drawn = &evidence
-	if set.Private() {
-		spec.DigestKey, spec.KeepOutputs, spec.WantLogprobs = set.OutputKey(), false, false
-	}
-	return nil
-}
-
-// benchRows reads rows as the load client sends them; numbers of their extra fields stay as they are written.
-func benchRows(set *dataset.Set, numbers []int) ([]bench.Row, error) {
-	rows, err := set.Rows(numbers)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]bench.Row, len(rows))
-	for i, row := range rows {
-		out[i] = bench.Row{Prompt: row.Prompt, Messages: row.Messages, OutputLen: row.OutputLen, At: row.At}
-		if row.Extra == nil {
-			continue
-		}
-		decode := json.NewDecoder(bytes.NewReader(row.Extra))
-		decode.UseNumber()
-		if err := decode.Decode(&out[i].Extra); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }
