@@ -11,6 +11,7 @@ import (
 
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/search"
+	"github.com/sotaloop/sotaloop/internal/sim"
 )
 
 const searchUsage = "usage: sotaloop search replay TABLE.csv [--strategy auto] [--budget 10] [--seeds 200] [--json]\n" +
@@ -46,7 +47,7 @@ func searchTable(s streams, args []string) error {
 	case len(rest) > 0:
 		return fault.New(fault.InvalidInput, "search table takes no file, got %q: it writes to standard output", rest).Hint("%s", searchUsage)
 	}
-	generator, err := search.GeneratorOf(*name)
+	made, err := makeTable(*name, *seed)
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,23 @@ func searchTable(s streams, args []string) error {
 	if *prior {
 		columns = append(columns, search.PriorColumn)
 	}
-	return generator.Make(*seed).WriteCSV(s.Out, columns...)
+	return made.WriteCSV(s.Out, columns...)
+}
+
+// simulatedTable is the generator that forecasts real knobs with the simulated host's model of time.
+const simulatedTable = "simulated-sglang"
+
+func makeTable(name string, seed uint64) (search.Landscape, error) {
+	if name == simulatedTable {
+		return sim.Landscape(seed)
+	}
+	names := []string{simulatedTable}
+	for _, g := range search.Generators() {
+		if names = append(names, g.Name); g.Name == name {
+			return g.Make(seed), nil
+		}
+	}
+	return search.Landscape{}, fault.New(fault.InvalidInput, "unknown generator %q", name).At("generator", name, names...)
 }
 
 // searchReplay replays a strategy on a table of a file.
@@ -66,13 +83,14 @@ func searchReplay(ctx context.Context, s streams, args []string) error {
 	seeds := set.Int("seeds", 200, "replays")
 	asJSON := set.Bool("json", false, "print JSON")
 	paths, err := parseMixed(set, args)
+	played := slices.Concat(search.Strategies, search.Tiers)
 	switch {
 	case err != nil:
 		return fault.Wrap(fault.InvalidInput, err, "search replay").Hint("%s", searchUsage)
 	case len(paths) != 1:
 		return fault.New(fault.InvalidInput, "search replay takes one table, got %d", len(paths)).Hint("%s", searchUsage)
-	case !slices.Contains(search.Strategies, *strategy):
-		return fault.New(fault.InvalidInput, "unknown strategy %q", *strategy).At("strategy", *strategy, search.Strategies...)
+	case !slices.Contains(played, *strategy):
+		return fault.New(fault.InvalidInput, "unknown strategy %q", *strategy).At("strategy", *strategy, played...)
 	case *budget < 1 || *budget > 1000 || *seeds < 1 || *seeds > 100_000:
 		return fault.New(fault.InvalidInput, "budget %d and seeds %d must be at least 1, and at most 1000 and 100000", *budget, *seeds)
 	}

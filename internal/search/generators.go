@@ -3,9 +3,6 @@ package search
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
-
-	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
 // Generators are the kinds of tables that the search is tuned and judged on. No form of curve, interaction, crash or
@@ -22,19 +19,6 @@ func Generators() []Generator {
 		{"memory", Test, "more of anything is better until the memory is full; prior wrong by level", memory},
 		{"modest", Test, "near ties everywhere, wrong by cell, differences taken 30 % too small", modest},
 	}
-}
-
-// GeneratorOf finds a generator by its name; the error is a fault that lists the names.
-func GeneratorOf(name string) (Generator, error) {
-	var names []string
-	for _, g := range Generators() {
-		if g.Name == name {
-			return g, nil
-		}
-		names = append(names, g.Name)
-	}
-	slices.Sort(names)
-	return Generator{}, fault.New(fault.InvalidInput, "unknown generator %q", name).At("generator", name, names...)
 }
 
 // tableLevels are the numbers of levels of a table's knobs: 36 to 576 cells.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,9 @@ type Run struct {
 // Replay runs a search on the table, which the strategy sees only through what it measures. The same seed gives the
 // same run.
 func (t *Table) Replay(strategy Strategy, launches int, seed uint64) Run {
+	if number := 1 + slices.Index(Tiers, string(strategy)); number > 0 {
+		return t.replayTier(number, launches, seed)
+	}
 	rng := rand.New(rand.NewPCG(seed, 0x736f7461))
 	budget := Budget{Launches: launches, Seed: seed, Noise: DefaultNoise}
 	var trials []Trial
