@@ -3,11 +3,13 @@ package search
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 const (
 	firstProbes = 2     // short probes of candidate 0
 	settled     = 0.001 // expected gain of one more launch below which Auto stops, in logarithms
+	told        = 0.0035 // the same where a performance model speaks: half the bounded product's hours are all there is
 	gap         = 0.01  // how far the best so far may lead the best with full load points without being measured again
 	hopeless    = 0.05  // chance to come up below which a cell is not launched
 )
@@ -15,19 +17,21 @@ const (
 // auto launches the cell with the largest expected gain, weighed by its chance to come up. Its gate keeps the full load
 // points for launches that may be the best.
 func (s *state) auto() Step {
-	field, prior := s.field()
-	if len(field.obs) == 0 {
-		return s.unmeasured(prior)
-	}
-	pool := s.pool(func(a axis) int { return len(a.values) })
 	known := s.distinct()
-	cells := append(append([]cell{}, known...), pool...)
+	if len(known) == 0 {
+		return s.unmeasured()
+	}
+	cells := append(slices.Clone(known), s.pool(func(a axis) int { return len(a.values) })...)
+	return s.choose(cells, len(known), s.believe(cells))
+}
+
+// believe is what is expected of cells after all trials.
+func (s *state) believe(cells []cell) belief {
 	priors := make([]parts, len(cells))
 	for i, c := range cells {
-		priors[i] = prior(c)
+		priors[i] = s.opinion.of(c)
 	}
-	b := field.believe(cells, priors, shapes(len(s.g.axes), s.opinion))
-	return s.choose(cells, len(known), b)
+	return newField(s.g, s.seen, s.opinion.of).believe(cells, priors, shapes(len(s.g.axes), s.opinion))
 }
 
 func (s *state) choose(cells []cell, known int, b belief) Step {
@@ -44,12 +48,16 @@ func (s *state) choose(cells []cell, known int, b belief) Step {
 			at, gain = i, e
 		}
 	}
+	least := settled
+	if s.opinion.known {
+		least = told
+	}
 	behind := math.Inf(1)
 	if pointed >= 0 {
 		behind = b.mean[leader] - b.mean[pointed]
 	}
 	switch {
-	case at >= 0 && (left > 1 || (pointed >= 0 && gain > behind)) && gain > settled:
+	case at >= 0 && (left > 1 || (pointed >= 0 && gain > behind)) && gain > least:
 		step := s.launch(cells[at], fmt.Sprintf("expected gain %.2f %% over the best so far", 100*math.Expm1(gain)))
 		step.Rungs = s.rungs(b.mean[leader], left)
 		return step
@@ -63,14 +71,15 @@ func (s *state) choose(cells []cell, known int, b belief) Step {
 }
 
 // rungs takes a closer look at what may be the best. Nothing is measured fully in the first four tenths of the budget,
-// since later launches will be better; from then on what reaches the best so far.
+// since later launches will be better: a good candidate gets more probes. From then on what reaches the best so far
+// goes on to its full load points.
 func (s *state) rungs(best float64, left int) []Rung {
 	within := func(behind float64) float64 { return math.Exp(best - behind) }
-	out := []Rung{{Probes: 1}, {From: within(0.04), Probes: 1}, {From: within(0.02), Probes: 2}, {From: within(0.005), Probes: 4}}
-	if 10*left <= 6*s.budget.Launches {
-		out = append(out, Rung{From: within(0), Points: true})
+	out := []Rung{{Probes: 2}, {From: within(0.02), Probes: 2}}
+	if 10*left > 6*s.budget.Launches {
+		return append(out, Rung{From: within(0.005), Probes: 4})
 	}
-	return out
+	return append(out, Rung{From: within(0), Points: true})
 }
 
 // expectedGain is E[max(0, x − best)] for x normal.
@@ -79,18 +88,13 @@ func expectedGain(mean, sd, best float64) float64 {
 	return (mean-best)*0.5*math.Erfc(-z/math.Sqrt2) + sd*math.Exp(-z*z/2)/math.Sqrt(2*math.Pi)
 }
 
-// field is the model of what was measured, and what the prior says of any cell.
-func (s *state) field() (*field, func(cell) parts) {
-	return newField(s.g, s.seen, s.opinion.of), s.opinion.of
-}
-
 // unmeasured chooses when nothing has come up yet: what the prior likes among the likeliest to come up.
-func (s *state) unmeasured(prior func(cell) parts) Step {
+func (s *state) unmeasured() Step {
 	crash := learnCrashes(s.g, s.seen)
 	var at cell
 	worth := math.Inf(-1)
 	for _, c := range s.pool(func(a axis) int { return len(a.values) }) {
-		p := prior(c)
+		p := s.opinion.of(c)
 		if w := p.level + p.pair + math.Log(crash.survives(c)+1e-9); w > worth {
 			at, worth = c, w
 		}
@@ -147,11 +151,6 @@ func (s *state) pick() (cell, bool) {
 	if bestOf(make([]float64, len(known)), len(known), allowed) < 0 {
 		return nil, false
 	}
-	field, prior := s.field()
-	priors := make([]parts, len(known))
-	for i, c := range known {
-		priors[i] = prior(c)
-	}
-	b := field.believe(known, priors, shapes(len(s.g.axes), s.opinion))
+	b := s.believe(known)
 	return known[bestOf(b.mean, len(known), allowed)], true
 }

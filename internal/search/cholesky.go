@@ -35,3 +35,11 @@ func forward(l [][]float64, b, out []float64) {
 		out[i] = sum / row[i]
 	}
 }
+
+func dot(a, b []float64) float64 {
+	sum := 0.0
+	for i := range a {
+		sum += a[i] * b[i]
+	}
+	return sum
+}

@@ -2,7 +2,7 @@ package search
 
 // suspicion of a level that no launch has shown to work or fail, of one that worked, and of one that failed alone.
 const (
-	suspectNew    = 0.05
+	suspectNew    = 0.1
 	suspectWorked = 0.002
 	suspectAlone  = 0.75
 )

@@ -185,8 +185,7 @@ type madePair struct {
 	a, b   int
 	effect [][]float64
 	error  [][]float64
-	bad    [2]int // levels that crash together
-	fatal  bool
+	full   [][2]int // levels that crash together
 }
 
 // flaws are what a performance model gets wrong: standard deviations of its error by level, pair and cell, how many
@@ -228,7 +227,7 @@ func (r *recipe) cell(rng *rand.Rand, at []int) Made {
 	}
 	for _, p := range r.pairs {
 		sum, wrong = sum+p.effect[at[p.a]][at[p.b]], wrong+p.error[at[p.a]][at[p.b]]
-		if p.fatal && at[p.a] == p.bad[0] && at[p.b] == p.bad[1] {
+		if slices.Contains(p.full, [2]int{at[p.a], at[p.b]}) {
 			c.Status = "oom"
 		}
 	}

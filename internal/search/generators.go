@@ -13,10 +13,12 @@ func Generators() []Generator {
 		{"walks", Train, "ordinal knobs as smooth random walks, categorical ones with one good level, crashing pairs; prior wrong by any mix of level, pair and cell", walks},
 		{"gates", Train, "knobs that matter only beside one level of another; prior wrong by pair and cell", gates},
 		{"bumps", Train, "small effects and a cell's own of 1 %; prior wrong by cell only", bumps},
+		{"heavy", Train, "effects with heavy tails: most knobs idle, a few decide; crashing levels; prior wrong with heavy tails", heavy},
+		{"memory", Train, "more of anything is better until the memory is full; prior wrong by level", memory},
 		{"peaks", Test, "ordinal knobs with a quadratic peak, pairs of normal size, crashing levels and pairs; prior wrong by level and cell", peaks},
 		{"steps", Test, "ordinal knobs that jump at a threshold, ordinal knobs that multiply each other; prior wrong by level, pair and cell alike", steps},
-		{"heavy", Test, "effects with heavy tails: most knobs idle, a few decide; prior wrong with heavy tails", heavy},
-		{"memory", Test, "more of anything is better until the memory is full; prior wrong by level", memory},
+		{"spikes", Test, "one knob in three decides, by one level that stands out; a prior that is right but for one knob it misreads altogether", spikes},
+		{"batches", Test, "two ordinal knobs and their product count, the product crashes above a bound; prior wrong by level and pair with heavy tails", batches},
 		{"modest", Test, "near ties everywhere, wrong by cell, differences taken 30 % too small", modest},
 	}
 }
@@ -64,7 +66,7 @@ func (r *recipe) crashes(rng *rand.Rand, level, pair float64) {
 	for i := range r.pairs {
 		p := &r.pairs[i]
 		if rng.Float64() < pair {
-			p.fatal, p.bad = true, [2]int{1 + rng.IntN(len(p.effect)-1), rng.IntN(len(p.effect[0]))}
+			p.full = append(p.full, [2]int{1 + rng.IntN(len(p.effect)-1), rng.IntN(len(p.effect[0]))})
 		}
 	}
 }
@@ -273,5 +275,59 @@ func modest(rng *rand.Rand) recipe {
 	r.join(some(rng, 0.5, 0.01))
 	r.crashes(rng, 0.1, 0.05)
 	r.errors(rng, flaws{cell: 0.075, shrink: 0.3})
+	return r
+}
+
+func spikes(rng *rand.Rand) recipe {
+	r := recipe{knobs: outline(rng)}
+	for _, k := range r.knobs {
+		normal(rng, k.effect, 0.01)
+		if rng.IntN(3) == 0 {
+			k.effect[rng.IntN(len(k.effect))] += 0.05 + 0.15*rng.Float64()
+		}
+	}
+	r.join(some(rng, 0.2, 0.02))
+	r.crashes(rng, 0.15, 0.05)
+	r.errors(rng, flaws{level: 0.015, cell: 0.05})
+	misread := r.knobs[rng.IntN(len(r.knobs))]
+	normal(rng, misread.error, 0.1)
+	return r
+}
+
+func batches(rng *rand.Rand) recipe {
+	r := recipe{knobs: outline(rng)}
+	for _, k := range r.knobs {
+		normal(rng, k.effect, 0.025)
+	}
+	var first, second int
+	for k := range r.knobs { // the two with most levels
+		switch n := len(r.knobs[k].effect); {
+		case n > len(r.knobs[first].effect):
+			first, second = k, first
+		case k != first && (second == first || n > len(r.knobs[second].effect)):
+			second = k
+		}
+	}
+	a, b := min(first, second), max(first, second)
+	bound := 0.35 + 0.5*rng.Float64()
+	gain := 0.1 + 0.15*rng.Float64()
+	r.join(none)
+	for i := range r.pairs {
+		p := &r.pairs[i]
+		for x := range p.effect {
+			for y := range p.effect[x] {
+				full := float64((x+1)*(y+1)) / float64(len(p.effect)*len(p.effect[0]))
+				if p.a != a || p.b != b {
+					continue
+				}
+				p.effect[x][y] = gain * math.Sqrt(full)
+				if full > bound {
+					p.full = append(p.full, [2]int{x, y})
+				}
+			}
+		}
+	}
+	n := float64(len(r.knobs))
+	r.errors(rng, flaws{level: 0.055 / math.Sqrt(n), pair: 0.055 / math.Sqrt(n*(n-1)/2), tail: 4})
 	return r
 }

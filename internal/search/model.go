@@ -59,7 +59,7 @@ func effects(rng *rand.Rand, knobs int) shape {
 // cells is real. When a share r of the cells' own variance is real, its expectation is r of what is said, and
 // √(r·(1 − r)) of its standard deviation is left open.
 func mistakes(rng *rand.Rand, knobs int, o *opinion) shape {
-	overall := 0.012 * math.Exp2(3*rng.Float64())
+	overall, spread := 0.012*math.Exp2(3*rng.Float64()), 0.3+0.7*rng.Float64()
 	s := shape{pair: 0.1 + 0.7*rng.Float64()}
 	if s.trust.level = 1; rng.IntN(5) == 0 {
 		s.trust.level = 0.4 + 0.5*rng.Float64()
@@ -68,7 +68,7 @@ func mistakes(rng *rand.Rand, knobs int, o *opinion) shape {
 	s.trust.own = []float64{0, 0.1, 0.3, 0.7}[rng.IntN(4)]
 	s.cell = unexplained + o.own*math.Sqrt(s.trust.own*(1-s.trust.own))
 	for range knobs {
-		s.level = append(s.level, overall*math.Exp(0.5*rng.NormFloat64()))
+		s.level = append(s.level, overall*math.Exp(spread*rng.NormFloat64()))
 	}
 	return s
 }
@@ -144,11 +144,6 @@ func (f *field) covariance(s *shape, a, b cell) float64 {
 
 // believe averages the posterior of every shape over the pool, by the shapes' evidence.
 func (f *field) believe(pool []cell, prior []parts, all []shape) belief {
-	return f.average(f.fits(all), pool, prior, all)
-}
-
-// fits fits every shape; weights sum to 1.
-func (f *field) fits(all []shape) []fit {
 	fits := make([]fit, len(all))
 	best, total := math.Inf(-1), 0.0
 	for i := range all {
@@ -159,17 +154,10 @@ func (f *field) fits(all []shape) []fit {
 		fits[i].weight = math.Exp(fits[i].evidence - best)
 		total += fits[i].weight
 	}
-	for i := range fits {
-		fits[i].weight /= total
-	}
-	return fits
-}
-
-func (f *field) average(fits []fit, pool []cell, prior []parts, all []shape) belief {
 	b := belief{mean: make([]float64, len(pool)), sd: make([]float64, len(pool))}
 	kept := 0.0
 	for i := range fits {
-		if w := fits[i].weight; w >= 2e-3 {
+		if w := fits[i].weight / total; w >= 2e-3 {
 			kept += w
 			f.add(&b, &all[i], fits[i], w, pool, prior)
 		}

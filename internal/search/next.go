@@ -10,15 +10,19 @@ import (
 // never launched again, except by Auto to give the pick its full load points; the cap is exact. When Done, Candidate
 // is the pick: the best of those with full load points, by what is believed of it after all trials.
 func Next(trials []Trial, space Space, budget Budget, strategy Strategy) Step {
+	s := newState(trials, space, budget)
+	step := s.next(strategy)
+	step.Candidate.Index = len(trials)
+	step.Coverage = s.g.coverage(s.cells())
+	return step
+}
+
+func newState(trials []Trial, space Space, budget Budget) *state {
 	if budget.Noise == (Noise{}) {
 		budget.Noise = DefaultNoise
 	}
 	g := newGrid(space)
-	s := state{g: g, budget: budget, spent: len(trials), seen: observe(g, trials, budget.Noise), opinion: newOpinion(g)}
-	step := s.next(strategy)
-	step.Candidate.Index = len(trials)
-	step.Coverage = g.coverage(s.cells())
-	return step
+	return &state{g: g, budget: budget, spent: len(trials), seen: observe(g, trials, budget.Noise), opinion: newOpinion(g)}
 }
 
 // state is what a strategy sees.
