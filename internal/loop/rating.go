@@ -47,7 +47,7 @@ func (s *State) SearchMetric(scenario string) string {
 }
 
 // simulatedWindow is the shortest window of a rate search on a simulated host, whose time runs many times faster.
-const simulatedWindow = time.Second
+const simulatedWindow = 2 * time.Second
 
 // ratePoint is a scenario's rate search in one launch. All sides of a block have its arrivals, stretched to the rate.
 func ratePoint(c *contract.Contract, p worker.Point) worker.Point {

@@ -176,5 +176,5 @@ func TestSimulatedHostsHaveShortWindows(t *testing.T) {
 	s := rateState(t)
 	s.Contract.Host.Simulated = true
 	p, _, _ := s.PlannedPoint(worker.Launch{Phase: "block"}, "chat")
-	require.Equal(t, time.Second, p.Spec.Window.Min)
+	require.Equal(t, 2*time.Second, p.Spec.Window.Min)
 }
