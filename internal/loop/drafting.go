@@ -307,8 +307,11 @@ func (d *drafting) sla(c *contract.Contract) error {
 }
 
 // unmeasured is how many of a scenario's requests lie outside of the measured window: the first and the last wave of a
-// closed loop.
+// closed loop, about the first and last tenth of a replay.
 func unmeasured(s contract.Scenario) int {
+	if s.Arrival == contract.ArrivalReplay {
+		return s.NumPrompts/5 + 1 // the window is the middle eight tenths of the span
+	}
 	if s.Arrival != contract.ArrivalClosed || s.MaxConcurrency == nil {
 		return 0
 	}

@@ -63,8 +63,10 @@ const programDigest = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 type host struct {
 	facts worker.Facts
 	help  string
-	gate  chan struct{} // closed: queries are answered
-	allow loop.Policy   // the engineer's policy
+	gate  chan struct{}     // closed: queries are answered
+	allow loop.Policy       // the engineer's policy
+	files map[string][]byte // what can be downloaded
+	sets  map[string]worker.DatasetStored
 
 	mu      sync.Mutex
 	queries int
@@ -119,6 +121,19 @@ func (h *host) worker(ctx context.Context, verb string, stdin io.Reader) (hosts.
 			out = "0.5.1\n"
 		}
 		answer = map[string]any{"out": out, "err": "", "exit": 0, "timed_out": false}
+	case worker.VerbDataset:
+		var r struct {
+			Digest string `json:"digest"`
+		}
+		if err := json.NewDecoder(stdin).Decode(&r); err != nil {
+			return hosts.Result{}, err
+		}
+		set, ok := h.sets[r.Digest]
+		if !ok {
+			raw, err := json.Marshal(map[string]any{"v": 1, "fault": worker.Refusal{Code: fault.NotFound, Message: "dataset is not on this host", Hints: []string{"sotaloop dataset add"}}})
+			return hosts.Result{Stdout: raw}, err
+		}
+		answer = set
 	default:
 		return hosts.Result{ExitCode: 1, Stderr: []byte("no " + verb)}, nil
 	}
@@ -137,7 +152,14 @@ func (h *host) Upload(context.Context, io.Reader, string, fs.FileMode) error {
 }
 
 // Download implements hosts.Conn.
-func (h *host) Download(context.Context, string, io.Writer) error { return fs.ErrNotExist }
+func (h *host) Download(_ context.Context, path string, w io.Writer) error {
+	raw, ok := h.files[path]
+	if !ok {
+		return fs.ErrNotExist
+	}
+	_, err := w.Write(raw)
+	return err
+}
 
 // Close implements hosts.Conn.
 func (h *host) Close() error { return nil }

@@ -64,7 +64,7 @@ func (r *runner) tryCapture(ctx context.Context, e *engine, c *Capture) ([]File,
 	case e.isDead():
 		return files, r.deadFailure(e)
 	default:
-		return files, r.failure(e, FailCapture, cleanLine(err.Error(), maxReasonLine))
+		return files, r.failure(e, FailCapture, e.said(err))
 	}
 }
 

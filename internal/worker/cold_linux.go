@@ -65,11 +65,15 @@ func (r *runner) warmUp(ctx context.Context, e *engine, before gpuView) (ok bool
 func (r *runner) compile(ctx context.Context, e *engine) {
 	for i := range e.launch.Points {
 		p := &e.launch.Points[i]
-		if p.Spec.Scenario.Kind != contract.KindRandom || p.Gate != nil || ctx.Err() != nil || e.isDead() {
+		if p.Gate != nil || ctx.Err() != nil || e.isDead() {
 			continue
 		}
 		spec := bench.Spec{Scenario: p.Spec.Scenario, Seed: p.Spec.Seed ^ coldSeed, Phase: "cold", Vocab: p.Spec.Vocab, Deadline: r.plan.LaunchDeadline}
 		s := &spec.Scenario
+		if s.Dataset != "" { // no row is sent for it: random prompts of its median lengths
+			s.Kind, s.Dataset, s.Reuse, s.IgnoreEOS = contract.KindRandom, "", "", true
+			s.InputLen, s.OutputLen = max(1, s.InputLen), max(1, s.OutputLen)
+		}
 		slots := smallestColdRun
 		if s.MaxConcurrency != nil {
 			slots = *s.MaxConcurrency

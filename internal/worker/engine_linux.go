@@ -40,6 +40,14 @@ type engine struct {
 	settle chan struct{} // closed by the teardown: the starting thread may end
 }
 
+// said is what a server answered, fit for an event; of one that was sent private rows, nothing.
+func (e *engine) said(err error) string {
+	if e.sealed {
+		return "its answer is not told, since the dataset is private"
+	}
+	return cleanLine(err.Error(), maxReasonLine)
+}
+
 // isDead says whether the process has exited.
 func (e *engine) isDead() bool {
 	select {

@@ -174,7 +174,7 @@ func (r *runner) flush(ctx context.Context, e *engine, p *Point) (string, *Failu
 		return cacheUnflushable, nil
 	}
 	if err := e.control.flush(ctx, *call); err != nil {
-		return "", &Failure{Class: FailFlush, Reason: "the prefix cache was not flushed: " + cleanLine(err.Error(), maxReasonLine)}
+		return "", &Failure{Class: FailFlush, Reason: "the prefix cache was not flushed: " + e.said(err)}
 	}
 	return cacheFlushed, nil
 }
