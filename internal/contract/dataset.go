@@ -1,5 +1,7 @@
 package contract
 
+import "math"
+
 // ReuseBlocks is the recorded alternative for a dataset that is too small: every block has the same rows, and the prefix
 // cache is flushed between.
 const ReuseBlocks = "blocks"
@@ -46,9 +48,9 @@ func (d Dataset) Longest() int {
 // Median is the median prompt in tokens; estimated where nobody counted.
 func (d Dataset) Median() int {
 	if d.PromptTokens != nil {
-		return max(1, int(d.PromptTokens.P50+0.5))
+		return max(1, int(math.RoundToEven(d.PromptTokens.P50)))
 	}
-	return max(1, int(d.PromptChars.P50/charsPerToken+0.5))
+	return max(1, int(math.RoundToEven(d.PromptChars.P50/charsPerToken)))
 }
 
 // Dataset finds a dataset by its digest.

@@ -226,7 +226,7 @@ func (s *State) OverlayTree(l worker.Launch) string {
 func (s *State) PlannedRow(l worker.Launch, p worker.Point, got compare.Row) compare.Row {
 	row := baseRow(s, &launchSoFar{spec: l}, p)
 	row.Status, row.FailureReason, row.StartedAt, row.WarmupRequests = got.Status, got.FailureReason, got.StartedAt, got.WarmupRequests
-	row.Metrics, row.Audit, row.Cache, row.RepeatIndex = got.Metrics, got.Audit, got.Cache, got.RepeatIndex
+	row.Metrics, row.Audit, row.Cache, row.RepeatIndex = got.Metrics, got.Audit, withHitRate(got.Cache, got.Metrics), got.RepeatIndex
 	row.Rate = got.Rate
 	row.RawSHA256, row.Artifacts.RawResult = got.RawSHA256, got.Artifacts.RawResult
 	row.Interference = row.Audit != nil && row.Audit.Untrusted

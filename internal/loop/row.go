@@ -114,11 +114,22 @@ func measuredRow(s *State, l *launchSoFar, p worker.Point, e worker.Event) compa
 	}
 	if e.Cache != "" {
 		on := e.Cache != "flushed"
-		row.Cache = &compare.Cache{PrefixCacheEnabled: &on}
+		row.Cache = withHitRate(&compare.Cache{PrefixCacheEnabled: &on}, row.Metrics)
 	}
 	row.Interference = row.Audit != nil && row.Audit.Untrusted
 	judge(&row)
 	return row
+}
+
+// withHitRate says in a row's cache facts what its servers told of their prefix cache.
+func withHitRate(c *compare.Cache, m compare.Metrics) *compare.Cache {
+	rate, told := m.Get(compare.PrefixCacheHit)
+	if c == nil || !told {
+		return c
+	}
+	out := *c
+	out.PrefixCacheHitRate = &rate
+	return &out
 }
 
 // failedRow is the row of a point that was never measured.

@@ -139,12 +139,6 @@ func scenarioText(s contract.Scenario) string {
 	if s.Dataset != "" {
 		text = fmt.Sprintf("%s, rows of dataset %.19s (medians %d → %d tokens), %d prompts, %s", s.Kind, s.Dataset, s.InputLen, s.OutputLen, s.NumPrompts, s.Arrival)
 	}
-	if s.Reuse != "" {
-		text += ", the same rows in every block"
-	}
-	if s.NaturalEnd() {
-		text += ", natural end"
-	}
 	if s.MaxConcurrency != nil {
 		text += fmt.Sprintf(" of %d", *s.MaxConcurrency)
 	}
@@ -153,6 +147,12 @@ func scenarioText(s contract.Scenario) string {
 	}
 	if s.RateSearch != nil {
 		text += ", " + s.RateSearch.String()
+	}
+	if s.Reuse != "" {
+		text += ", the same rows in every block"
+	}
+	if s.NaturalEnd() {
+		text += ", natural end"
 	}
 	return text + fmt.Sprintf(", temperature %g, primary metric %s", s.Temperature, s.Primary)
 }
