@@ -58,7 +58,7 @@ func (c *comparison) needs(v *Verdict) {
 	v.MoreBlocks = &fewest
 	v.Reason += fmt.Sprintf("; at least %d blocks are needed", fewest)
 	if mde := math.Expm1(stats.MDE(fewest, c.sd(), c.alpha, math.Log1p(c.terms.Delta))); !math.IsInf(mde, 0) {
-		v.MDE, v.MDESource = &mde, "assumed"
+		v.MDE, v.MDESource = &mde, c.sdSource()
 		v.Reason += fmt.Sprintf(", with which a gain of %.2f %% would win four times in five, if launches vary as assumed", 100*mde)
 	}
 }
@@ -72,7 +72,7 @@ func (c *comparison) fill(v *Verdict, d stats.Decision) {
 		mde := math.Expm1(d.MDE)
 		v.MDE, v.MDESource = &mde, "blocks"
 		if d.Assumed {
-			v.MDESource = "assumed"
+			v.MDESource = c.sdSource()
 		}
 	}
 	if d.More >= 0 {

@@ -21,11 +21,11 @@ type Verdict struct {
 	Verdict     stats.Verdict    `json:"verdict"`
 	Reason      string           `json:"reason"`
 	Ratio       *float64         `json:"ratio"`
-	Interval    *[2]float64      `json:"interval"` // null when unbounded
-	Level       *float64         `json:"level"`    // confidence level of the interval
-	Blocks      int              `json:"blocks"`   // blocks the verdict rests on
-	MDE         *float64         `json:"mde"`      // gain (ratio − 1) that would win 80 % of the time
-	MDESource   string           `json:"mde_source"`
+	Interval    *[2]float64      `json:"interval"`    // null when unbounded
+	Level       *float64         `json:"level"`       // confidence level of the interval
+	Blocks      int              `json:"blocks"`      // blocks the verdict rests on
+	MDE         *float64         `json:"mde"`         // gain (ratio − 1) that would win 80 % of the time
+	MDESource   string           `json:"mde_source"`  // of the standard deviation behind it: blocks, aa or assumed
 	MoreBlocks  *int             `json:"more_blocks"` // blocks more until a decision is likely; null: not within reach
 	Effort      []SideEffort     `json:"effort"`
 	Others      []Measured       `json:"others"` // other metrics with intervals, without verdicts

@@ -222,6 +222,14 @@ func (c *comparison) sd() float64 {
 	return assumedSD
 }
 
+// sdSource says where sd comes from.
+func (c *comparison) sdSource() string {
+	if c.terms.AssumedSD > 0 {
+		return "aa"
+	}
+	return "assumed"
+}
+
 // outputs refuses metrics that mean nothing when one side generates more, and warns about the others.
 func (c *comparison) outputs(metric string, pairs []pair) *Refusal {
 	var logs []float64

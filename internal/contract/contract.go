@@ -70,6 +70,8 @@ type Contract struct {
 	Datasets []Dataset `json:"datasets,omitempty"`
 	// CookbookLeft names the scenarios of the cookbook's entry that are not measured.
 	CookbookLeft []string `json:"cookbook_left_out,omitempty"`
+	// Noise is what was known of the host's launches; null in contracts of before and where no verdict is taken.
+	Noise *Noise `json:"noise,omitempty"`
 	// TrustRemoteCode lets every side run code of the checkpoint; the engineer's policy named model and revision. The
 	// model's identity is over that code too.
 	TrustRemoteCode bool `json:"trust_remote_code,omitempty"`

@@ -189,6 +189,7 @@ type BenchmarkRequest struct {
 	Candidates []string
 	Blocks     int // in total, 0 = the contract's first look
 	Scenarios  []string
+	AA         bool // candidate 0 of the target against itself instead
 }
 
 // Benchmark answers run_benchmark.
@@ -196,6 +197,8 @@ type Benchmark struct {
 	Answer
 	Blocks int              `json:"blocks"`
 	Rows   []map[string]any `json:"rows"`
+	// Calibrations is what an A/A found, scenario by scenario.
+	Calibrations []Calibration `json:"aa,omitempty"`
 }
 
 // Comparison answers compare_results.

@@ -22,6 +22,7 @@ import (
 type blocksArgs struct {
 	Candidates []string `json:"candidates"`
 	Blocks     int      `json:"blocks"`
+	AA         bool     `json:"aa,omitempty"` // so many pairs of candidate 0 instead
 }
 
 // Benchmark measures one candidate of each side in randomised interleaved blocks, up to a look frozen in the contract.
@@ -29,6 +30,9 @@ func (l *Loop) Benchmark(ctx context.Context, r BenchmarkRequest) (Benchmark, er
 	c, st, err := l.open(r.Campaign)
 	if err != nil {
 		return Benchmark{}, err
+	}
+	if r.AA {
+		return l.calibration(ctx, c, st)
 	}
 	f := &rules.Facts{Contract: st.Contract, Blocks: st.blockFacts(r.Scenarios, r.Blocks, r.Candidates)}
 	if v := rules.Check(rules.AtBenchmark, f); v != nil {
@@ -153,6 +157,9 @@ func (c *campaign) runBlocks(ctx context.Context, j JobStarted, p *jobs.Progress
 	args, err := decodeArgs[blocksArgs](j)
 	if err != nil {
 		return err
+	}
+	if args.AA {
+		return c.runCalibration(ctx, args, p)
 	}
 	most := 0
 	for {

@@ -94,7 +94,7 @@ func (c *campaign) look(ctx context.Context) (VerdictTaken, error) {
 func (s *State) terms(rows []compare.Row, phase compare.Phase) compare.Terms {
 	t := compare.Terms{
 		Target: selector(rows, s.Contract.Target.Entry), Delta: s.Contract.Delta, Looks: s.Contract.Blocks.Looks, M: s.Contract.Blocks.Comparisons,
-		Phase: phase, Campaign: true, ContractDigest: s.Digest, SLA: s.Contract.SLA, Scenarios: s.Contract.Scenarios, Effort: s.effort(),
+		Phase: phase, Campaign: true, ContractDigest: s.Digest, SLA: s.Contract.SLA, Scenarios: s.Contract.Scenarios, Effort: s.effort(), AssumedSD: s.AssumedSD(),
 	}
 	for _, side := range s.Contract.Against {
 		t.Against = append(t.Against, selector(rows, side.Entry))

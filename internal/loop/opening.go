@@ -241,6 +241,7 @@ func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, 
 	c.Policy, c.Approvers = l.opt.Policy.Digest, l.approversDigest()
 	c.Seed, err = drawSeed()
 	c.Cost = project(c)
+	l.planNoise(c)
 	return c, d, changed, err
 }
 
@@ -363,6 +364,7 @@ func openWarnings(c *contract.Contract) []string {
 	}
 	out = append(out, coreWarnings(c.Host)...)
 	out = append(out, datasetWarnings(c)...)
+	out = append(out, noiseWarnings(c)...)
 	if c.Approvers == "" {
 		out = append(out, "no_approver: no allowed_signers file was found, so no patch can be approved; the engineer adds a key to it")
 	}

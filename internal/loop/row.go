@@ -33,7 +33,7 @@ func baseRow(s *State, l *launchSoFar, p worker.Point) compare.Row {
 		Metrics:          compare.Metrics{},
 		Memory:           &compare.Memory{KVCacheDtype: c.KVDtype},
 	}
-	if row.Phase == compare.PhaseBlock || row.Phase == compare.PhaseRevalidate {
+	if row.Phase == compare.PhaseBlock || row.Phase == compare.PhaseRevalidate || row.Phase == compare.PhaseAA {
 		row.Block = &block
 	}
 	if cand, ok := s.Candidate(baseCandidate(l.spec.Candidate)); ok {

@@ -60,7 +60,7 @@ func takeVerdict(st *State, proposal, family, use string, target compare.Selecto
 	}
 	result, err := compare.Verdicts(rows, compare.Terms{
 		Target: target, Against: against, Delta: st.Contract.Delta, Looks: st.Contract.Blocks.Looks, M: m, Phase: compare.PhaseRevalidate, Campaign: true,
-		ContractDigest: st.Digest, SLA: st.Contract.SLA, Scenarios: scenarios, Effort: st.effort(),
+		ContractDigest: st.Digest, SLA: st.Contract.SLA, Scenarios: scenarios, Effort: st.effort(), AssumedSD: st.AssumedSD(),
 	})
 	if err != nil {
 		return VerdictTaken{}, fault.Wrap(fault.InvalidInput, err, "the revalidation's rows cannot be compared (%s)", family)

@@ -2,11 +2,9 @@ package report
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
-	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/loop"
 	"github.com/sotaloop/sotaloop/internal/trace"
@@ -112,32 +110,6 @@ func (w *writer) revalidation() {
 	}
 	if w.st.Verdict() == "loss" {
 		w.line("\nThe target is still behind: the next round starts from the largest row of the patched profile above.")
-	}
-}
-
-// halves is an A/A from halves of the same launches: every other block of the target against the rest. It shows the
-// noise of this campaign and is no substitute for launches of its own.
-func (w *writer) halves() {
-	for _, s := range w.st.Contract.Scenarios {
-		var logs []float64
-		for _, r := range w.st.Rows(compare.PhaseBlock, "main") {
-			if v, ok := r.Metrics.Get(s.Primary); ok && r.Workload.Scenario == s.Name && r.Side == w.st.Contract.Target.Entry && v > 0 {
-				logs = append(logs, math.Log(v))
-			}
-		}
-		if len(logs) < 4 {
-			continue
-		}
-		var even, odd float64
-		n := len(logs) / 2 * 2
-		for i, l := range logs[:n] {
-			if i%2 == 0 {
-				even += l
-			} else {
-				odd += l
-			}
-		}
-		w.line("A/A from halves of the same launches (%s, %s): ratio of %s's even to odd blocks %.4f. It shares launches with the verdict and only shows the noise.", s.Name, s.Primary, w.st.Contract.Target.Entry, math.Exp((even-odd)/float64(n/2)))
 	}
 }
 

@@ -172,7 +172,7 @@ func (w *writer) comparison() {
 	if !any {
 		w.line("No verdict was taken.")
 	}
-	w.halves()
+	w.noise()
 }
 
 // tables are the standings of the blocks' rows and everything that failed.
