@@ -20,7 +20,7 @@ import (
 )
 
 const loadgenUsage = `usage: sotaloop loadgen run --url http://HOST:PORT … (--help lists its flags)
-       sotaloop loadgen certify [--streams 1000] [--itl 100ms] [--duration 10s] [--burst] [--json]
+       sotaloop loadgen certify [--streams 1000] [--itl 100ms] [--duration 10s] [--burst] [--shards 1] [--json]
        sotaloop loadgen certify --request-rate 500 [--duration 10s] [--json], for Poisson arrivals
        sotaloop loadgen cross --client sglang|vllm --python PROGRAM … (--help lists its flags)
        sotaloop loadgen mock [--ttft 5ms] [--itl 100ms], which prints its address and serves until standard input ends`
@@ -39,6 +39,10 @@ func runLoadgen(ctx context.Context, s streams, args []string) error {
 		runtime.GOMAXPROCS(bench.Slots())
 		return runLoadgenRun(ctx, s, args[1:])
 	}
+	if args[0] == "shard" { // started by others of this program only
+		runtime.GOMAXPROCS(bench.Slots())
+		return bench.ServeShard(ctx, s.In, s.Out)
+	}
 	if args[0] == "cross" {
 		runtime.GOMAXPROCS(bench.Slots())
 		return runLoadgenCross(ctx, s, args[1:])
@@ -52,6 +56,7 @@ func runLoadgen(ctx context.Context, s streams, args []string) error {
 	set.BoolVar(&spec.Burst, "burst", false, "start all streams at once")
 	ttft := set.Duration("ttft", mockTTFT, "time to a stream's first event")
 	rate := set.Float64("request-rate", 0, "certify Poisson arrivals at this rate instead")
+	shards := set.Int("shards", 1, "processes that share the streams")
 	asJSON := set.Bool("json", false, "print JSON")
 	rest, err := parseMixed(set, args[1:])
 	if err != nil {
@@ -67,15 +72,22 @@ func runLoadgen(ctx context.Context, s streams, args []string) error {
 		if *rate != 0 {
 			return certifyArrivals(ctx, s, mock, bench.ArrivalsSpec{Rate: *rate, Duration: spec.Duration, Seed: 1}, *asJSON)
 		}
-		return certify(ctx, s, mock, spec, *asJSON)
+		return certify(ctx, s, mock, certification{CertifySpec: spec, shards: *shards, json: *asJSON})
 	case "mock":
 		return serveMock(ctx, s, &bench.Mock{TTFT: *ttft, ITL: spec.ITL})
 	}
 	return fault.New(fault.InvalidInput, "unknown verb %q", args[0]).At("verb", args[0], "run", "certify", "cross", "mock").Hint("%s", loadgenUsage)
 }
 
+// certification is what a certificate is taken of.
+type certification struct {
+	bench.CertifySpec
+	shards int
+	json   bool
+}
+
 // certify measures the client against a mock and prints the certificate.
-func certify(ctx context.Context, s streams, mock *bench.Mock, spec bench.CertifySpec, asJSON bool) error {
+func certify(ctx context.Context, s streams, mock *bench.Mock, spec certification) error {
 	if err := errors.Join(spec.Validate(), mock.Validate()); err != nil {
 		return err
 	}
@@ -83,11 +95,17 @@ func certify(ctx context.Context, s streams, mock *bench.Mock, spec bench.Certif
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "the mock did not start")
 	}
-	c, err := bench.Certify(ctx, "http://"+address, spec)
+	measure := func() (*bench.Certificate, error) { return bench.Certify(ctx, "http://"+address, spec.CertifySpec) }
+	if spec.shards != 1 {
+		measure = func() (*bench.Certificate, error) {
+			return bench.CertifySharded(ctx, "http://"+address, spec.CertifySpec, shardsOf(spec.shards, s.Err))
+		}
+	}
+	c, err := measure()
 	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
-	if asJSON {
+	if spec.json {
 		return json.NewEncoder(s.Out).Encode(c)
 	}
 	_, err = io.WriteString(s.Out, certificateText(c))

@@ -246,6 +246,9 @@ func (l *loadgenResult) remarks(b *strings.Builder) {
 		line("SLA", "%s", verdict)
 	}
 	line("client", "%s", strings.Join(slices.Concat([]string{l.Verdict}, l.Audit.Reasons), "; "))
+	if l.Verdict == verdictLimited {
+		line("", "such a point can neither win nor lose: give the client cores of its own, or share the load over processes (--shards N)")
+	}
 	if l.Audit.Overloaded {
 		for _, t := range l.Trends {
 			if t.Rising {

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,7 @@ Offers a load to an endpoint of yours with the product's own client and prints w
   --seed N              of prompts and arrivals; default: another one each time
   --sla KEY=LIMIT,…     limits as contracts name them: max_p99_ttft_ms=1500 (or p99_ttft_ms), min_success_rate=0.99
   --goodput KEY=LIMIT,… limits of each request, for goodput and attainment: ttft_user_ms, tpot_ms, e2e_user_ms
+  --shards N            processes of the client that share the load; default: one, more from 2,000 streams at once on
   --out FILE            the record of every request, as zstd-compressed JSON lines
   --json                one JSON object on standard output
 `
@@ -75,6 +77,7 @@ type loadgenRun struct {
 	json                         bool
 	rate                         float64
 	slots                        int
+	shards                       int // processes
 	given                        map[string]bool
 	sla                          contract.SLA
 
@@ -107,7 +110,7 @@ func runLoadgenRun(ctx context.Context, s streams, args []string) error {
 	if err := r.greet(ctx, progress); err != nil {
 		return err
 	}
-	point, failed := bench.Run(ctx, r.target, r.spec, progress.show)
+	point, failed := r.offer(ctx, s.Err, progress)
 	progress.end()
 	if point == nil {
 		return failed
@@ -132,6 +135,14 @@ func runLoadgenRun(ctx context.Context, s streams, args []string) error {
 		return fault.New(fault.FrameworkFailed, "the load gave no measurement: %s", point.Reason)
 	}
 	return nil
+}
+
+// offer runs the load in this process, or in several that share it.
+func (r *loadgenRun) offer(ctx context.Context, stderr io.Writer, progress *progressLine) (*bench.Point, error) {
+	if r.shards == 1 {
+		return bench.Run(ctx, r.target, r.spec, progress.show)
+	}
+	return bench.RunSharded(ctx, r.target, r.spec, shardsOf(r.shards, stderr), progress.show)
 }
 
 // parse reads the flags.
@@ -160,6 +171,7 @@ func (r *loadgenRun) parse(args []string) error {
 	set.Uint64Var(&r.spec.Seed, "seed", 0, "")
 	set.Func("sla", "", func(v string) error { return readLimits(v, r.limit) })
 	set.Func("goodput", "", func(v string) error { return readLimits(v, r.perRequest) })
+	set.IntVar(&r.shards, "shards", 0, "")
 	set.StringVar(&r.out, "out", "", "")
 	set.StringVar(&r.rows, "dataset", "", "")
 	set.BoolVar(&r.json, "json", false, "")
@@ -250,6 +262,13 @@ func (r *loadgenRun) prepare() error {
 	}
 	if err := r.spec.Validate(); err != nil {
 		return err
+	}
+	if !r.given["shards"] {
+		if r.shards = bench.ShardsFor(s, runtime.NumCPU()); r.shards > 1 {
+			r.assume("%d processes of the client share the load (--shards)", r.shards)
+		}
+	} else if r.shards < 1 || r.shards > bench.MostShards {
+		return fault.New(fault.InvalidInput, "--shards takes 1 to %d processes", bench.MostShards).At("shards", strconv.Itoa(r.shards))
 	}
 	return r.bounds(s)
 }

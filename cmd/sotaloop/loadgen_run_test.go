@@ -485,6 +485,7 @@ failures     http_status 15, timeout 5
 first        http_status: 503 Busy: wait
 SLA          FAIL: max_p99_ttft_ms: +Inf > 1500; overloaded: load rose over the window
 client       client_limited; late_send_p99_ms 3 > 1
+             such a point can neither win nor lose: give the client cores of its own, or share the load over processes (--shards N)
 OVERLOADED   in_flight rose by 40 % of its mean over the window
 warning      the server had not settled after 3 waves: 100, 120, 150 output tokens/s
 warning      the window of 60 s is short

@@ -76,11 +76,13 @@ type Audit struct {
 	ResolveMS       *float64 `json:"resolve_ms,omitempty"` // time to resolve the host's name, once; absent for an address
 	SocketErrors    int      `json:"socket_errors"`        // requests lost to the client's own socket limits
 	WallSeconds     float64  `json:"wall_s"`               // span of the figures above
+	Shards          []Audit  `json:"shards,omitempty"`     // of each process, where several shared the load: the figures above are their worst and their sums
 	Timers          string   `json:"timers"`               // what keeps the arrivals: clock_nanosleep or runtime
 }
 
 // judge fills in what the records say and compares every figure with its limit.
 func (a *Audit) judge(r *Recording) {
+	a.Events, a.Retries, a.SocketErrors = 0, 0, 0
 	var late, ttft []float64
 	for _, rec := range r.Records {
 		if rec.Role == RoleWarmup {
@@ -142,6 +144,11 @@ func (a *Audit) compare() {
 	} {
 		if f.value != nil && *f.value > f.limit {
 			a.Reasons = append(a.Reasons, fmt.Sprintf("%s %.4g > %.4g", f.name, *f.value, f.limit))
+		}
+	}
+	for i, s := range a.Shards {
+		for _, reason := range s.Reasons {
+			a.Reasons = append(a.Reasons, fmt.Sprintf("shard %d: %s", i, reason))
 		}
 	}
 	a.ClientLimited = len(a.Reasons) > 0

@@ -63,6 +63,20 @@ func (c CertifySpec) Validate() error {
 
 // Certify measures the client against a Mock that serves at baseURL, in another process of the same machine.
 func Certify(ctx context.Context, baseURL string, spec CertifySpec) (*Certificate, error) {
+	return certify(ctx, baseURL, spec, nil)
+}
+
+// CertifySharded measures the client as several processes that share the streams.
+func CertifySharded(ctx context.Context, baseURL string, spec CertifySpec, shards Shards) (*Certificate, error) {
+	f, err := newFleet(Target{}, shards)
+	if err != nil {
+		return nil, err
+	}
+	return certify(ctx, baseURL, spec, f)
+}
+
+// certify measures this process, or the fleet in its place.
+func certify(ctx context.Context, baseURL string, spec CertifySpec, f *fleet) (*Certificate, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
@@ -74,23 +88,37 @@ func Certify(ctx context.Context, baseURL string, spec CertifySpec) (*Certificat
 		return nil, err
 	}
 	defer r.lanes.close()
-	if err := r.lanes.prepare(spec.Streams); err != nil {
-		return nil, fault.Wrap(fault.HostUnreachable, err, "cannot connect to the mock at %q", baseURL)
-	}
-	m := newMeter(ctx, r.clk, r.dialer.poll)
+	r.fleet = f
 	planned := spaced(RoleWindow, 0, spec.Streams, spec.Duration/2/time.Duration(spec.Streams))
 	if spec.Burst {
 		planned = together(RoleWindow, 0, spec.Streams)
 	}
-	r.windowLeft.Store(int64(spec.Streams))
-	if _, err := r.play(ctx, planned); err != nil {
+	audit, err := r.certified(ctx, planned)
+	if err != nil {
 		return nil, err
 	}
-	audit := m.read(spec.Limits.or(DefaultLimits()), r.dialer)
 	if ctx.Err() != nil {
 		return nil, fault.Wrap(fault.Canceled, ctx.Err(), "certificate cancelled")
 	}
 	return spec.certificate(r, audit, tokens)
+}
+
+// certified plays the streams and gives the audit of who sent them.
+func (r *runner) certified(ctx context.Context, planned []arrival) (Audit, error) {
+	limits := r.spec.Limits.or(DefaultLimits())
+	r.spec.Limits = limits
+	if r.fleet != nil {
+		m := newMeter(ctx, r.clk, r.dialer.poll)
+		_, err := r.offerFleet(ctx, fleetLoad{planned: planned, ready: len(planned)})
+		return r.fleet.audit(m.read(limits, r.dialer)), err
+	}
+	if err := r.lanes.prepare(len(planned)); err != nil {
+		return Audit{}, fault.Wrap(fault.HostUnreachable, err, "cannot connect to the mock at %q", r.target.BaseURL)
+	}
+	m := newMeter(ctx, r.clk, r.dialer.poll)
+	r.countWindow(planned)
+	_, err := r.play(ctx, planned)
+	return m.read(limits, r.dialer), err
 }
 
 // load is the certificate's load as a point's spec.

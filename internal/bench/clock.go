@@ -13,5 +13,10 @@ func newClock() *clock {
 	return &clock{origin: time.Now(), base: monotonic()}
 }
 
+// clockAt starts a clock whose origin is another process's, at this value of CLOCK_MONOTONIC.
+func clockAt(base int64) *clock {
+	return &clock{origin: time.Now().Add(-time.Duration(monotonic() - base)), base: base}
+}
+
 // now is the present offset.
 func (c *clock) now() Offset { return Offset(time.Since(c.origin)) }

@@ -33,7 +33,7 @@ type dialer struct {
 const dialTimeout = 30 * time.Second
 
 // newDialer prepares to connect to a validated target.
-func newDialer(target Target, clk *clock) (*dialer, error) {
+func newDialer(target Target, clk *clock, loops int) (*dialer, error) {
 	u, err := url.Parse(target.BaseURL)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func newDialer(target Target, clk *clock) (*dialer, error) {
 	}
 	d.resolver.lookup = target.Lookup
 	if d.tls == nil && target.Dial == nil {
-		d.poll, err = newPoller(clk)
+		d.poll, err = newPoller(clk, loops)
 	}
 	return d, err
 }

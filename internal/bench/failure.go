@@ -84,6 +84,10 @@ func dialClass(err error) ErrorClass {
 
 // socketLimit says whether an error is the client's own lack of descriptors, ports or buffers.
 func socketLimit(err error) bool {
+	var shard *shardLimit
+	if errors.As(err, &shard) {
+		return true
+	}
 	for _, limit := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS} {
 		if errors.Is(err, limit) {
 			return true

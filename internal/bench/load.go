@@ -10,6 +10,9 @@ import (
 // load offers the measured load and gives the window where it is known beforehand; e2e is the warm-up's median latency.
 func (r *runner) load(ctx context.Context, e2e time.Duration) (Window, error) {
 	r.dialer.loading.Store(true)
+	if r.fleet != nil {
+		return r.loadFleet(ctx, e2e)
+	}
 	switch s := r.spec.Scenario; s.Arrival {
 	case contract.ArrivalClosed:
 		return Window{}, r.loadClosed(ctx, *s.MaxConcurrency)
@@ -29,19 +32,27 @@ func (r *runner) loadClosed(ctx context.Context, c int) error {
 	if err := r.lanes.prepare(c); err != nil {
 		return err
 	}
-	records := r.plan(0, together(RoleWindow, 0, n))
+	return r.closed(ctx, together(RoleWindow, 0, n), c, func() bool { return true })
+}
+
+// closed keeps c slots busy with the planned requests, from when gate says so.
+func (r *runner) closed(ctx context.Context, planned []arrival, c int, gate func() bool) error {
+	records := r.plan(0, planned)
 	for _, rec := range records {
 		rec.Sched = Never // a closed loop plans no times
 	}
-	r.windowLeft.Store(int64(n))
+	r.countWindow(planned)
 	jobs, finish := r.produce(ctx, records, nil)
 	wave := make([]*job, 0, c)
-	for len(wave) < min(c, n) {
+	for len(wave) < min(c, len(planned)) {
 		j, ok := <-jobs
 		if !ok {
 			break
 		}
 		wave = append(wave, j)
+	}
+	if !gate() {
+		return finish()
 	}
 	r.lanes.next = r.follower(ctx, jobs)
 	r.offerWave(wave)
@@ -77,7 +88,7 @@ func (r *runner) follower(ctx context.Context, jobs <-chan *job) func(wait bool)
 func (r *runner) offerWave(wave []*job) {
 	for slot, j := range wave {
 		r.sent.Add(1)
-		j.rec.Slot = slot
+		j.rec.Slot = slot*r.shards + r.shard
 		j.rec.Sched = r.clk.now()
 		r.lanes.offer(j)
 	}
@@ -89,7 +100,7 @@ func (r *runner) loadPlanned(ctx context.Context, planned []arrival, ready int) 
 	if err := r.lanes.prepare(ready); err != nil {
 		return err
 	}
-	r.windowLeft.Store(int64(len(planned)))
+	r.countWindow(planned)
 	_, err := r.play(ctx, planned)
 	return err
 }
@@ -120,19 +131,59 @@ func (r *runner) loadOpen(ctx context.Context, e2e time.Duration) (Window, error
 	}
 	window := Window{Start: r.clk.now() + Offset(startMargin+lead)}
 	window.End = window.Start + Offset(length)
-	records := r.plan(window.Start, planned)
-	tail := tailSchedule(s, r.spec.arrivals(), length)
+	return window, r.open(ctx, openLoad{start: window.Start, length: length, planned: planned, drain: r.drain(e2e), ready: ready})
+}
+
+// openLoad is an open loop's plan.
+type openLoad struct {
+	start   Offset // of the window
+	length  time.Duration
+	planned []arrival
+	drain   time.Duration // after the window, until what has not ended is given up; 0 = never
+	ready   int           // connections to keep ready
+}
+
+// drain is how long after the window an open loop waits for what has not ended.
+func (r *runner) drain(e2e time.Duration) time.Duration {
+	if r.spec.Drain == 0 {
+		return 0
+	}
+	return max(r.spec.Drain, drainFactor*e2e)
+}
+
+// open offers the planned requests around the window, and after them a tail.
+func (r *runner) open(ctx context.Context, l openLoad) error {
+	records := r.plan(l.start, l.planned)
+	tail := tailSchedule(r.spec.Scenario, r.spec.arrivals(), l.length)
 	more := func() *Record {
 		a := tail()
+		for a.index%r.shards != r.shard {
+			a = tail()
+		}
 		rec := newRecord(a.index, a.role)
-		rec.Sched = window.Start + Offset(a.at)
+		rec.Sched, rec.Shard = l.start+Offset(a.at), r.shard
 		return rec
 	}
-	if r.spec.Drain > 0 {
-		wait := lead + length + max(r.spec.Drain, drainFactor*e2e)
-		defer time.AfterFunc(startMargin+wait, func() { r.drained.Store(true); r.giveUp() }).Stop()
+	if l.drain > 0 {
+		wait := time.Duration(l.start-r.clk.now()) + l.length + l.drain
+		defer time.AfterFunc(wait, func() { r.drained.Store(true); r.giveUp() }).Stop()
 	}
-	return window, r.offerOpen(ctx, records, more, ready)
+	r.countWindow(l.planned)
+	return r.offerOpen(ctx, records, more, l.ready)
+}
+
+// countWindow counts the measured requests of a plan, so that their end is known.
+func (r *runner) countWindow(planned []arrival) {
+	n := int64(0)
+	for _, a := range planned {
+		if a.role == RoleWindow {
+			n++
+		}
+	}
+	r.windowLeft.Store(n)
+	if n == 0 {
+		close(r.windowDone)
+	}
 }
 
 // drainFactor is how many median latencies of the warm-up a request may take at least before it is given up.
@@ -140,21 +191,11 @@ const drainFactor = 10
 
 // offerOpen paces the planned requests and the tail's, and ends the tail with the window's last request.
 func (r *runner) offerOpen(ctx context.Context, records []*Record, more func() *Record, ready int) error {
-	inWindow := 0
-	for _, rec := range records {
-		if rec.Role == RoleWindow {
-			inWindow++
-		}
-	}
-	if inWindow == 0 {
-		close(r.windowDone)
-	}
-	r.windowLeft.Store(int64(inWindow))
 	offering, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
 		select {
-		case <-r.windowDone:
+		case <-r.tailUntil:
 		case <-offering.Done():
 		}
 		stop()

@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,11 +27,17 @@ type Mock struct {
 	TTFT time.Duration // to the first event; phases spread by up to one ITL are added
 	ITL  time.Duration // between events
 
-	clk     *clock
-	mu      sync.Mutex
-	due     mockQueue
-	wake    chan struct{}
-	started int
+	clk      *clock
+	started  atomic.Int64
+	emitters []*mockEmitter
+}
+
+// mockEmitter sends the events of some streams, on a thread of its own.
+type mockEmitter struct {
+	mock *Mock
+	mu   sync.Mutex
+	due  mockQueue
+	wake chan struct{}
 }
 
 // mockStream is one response under way.
@@ -72,9 +80,13 @@ func (q *mockQueue) Pop() any {
 
 // Serve answers requests on l until ctx ends.
 func (m *Mock) Serve(ctx context.Context, l net.Listener) error {
-	m.clk, m.wake = newClock(), make(chan struct{}, 1)
+	m.clk = newClock()
 	var all sync.WaitGroup
-	all.Go(func() { m.emit(ctx) })
+	for range mockThreads(runtime.NumCPU()) {
+		e := &mockEmitter{mock: m, wake: make(chan struct{}, 1)}
+		m.emitters = append(m.emitters, e)
+		all.Go(func() { e.emit(ctx) })
+	}
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	for {
@@ -121,12 +133,17 @@ func (m *Mock) connection(ctx context.Context, c net.Conn) {
 // add queues a stream. Golden-ratio phases spread the streams' events evenly, however they arrive.
 func (m *Mock) add(s *mockStream) {
 	const golden = 0.6180339887498949
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.started++
-	turns := float64(m.started) * golden
+	number := m.started.Add(1)
+	turns := float64(number) * golden
 	phase := (turns - float64(int(turns))) * float64(m.ITL)
 	s.next = s.received + Offset(m.TTFT) + Offset(phase)
+	m.emitters[number%int64(len(m.emitters))].add(s)
+}
+
+// add queues a stream.
+func (m *mockEmitter) add(s *mockStream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	heap.Push(&m.due, s)
 	if m.due[0] == s {
 		select {
@@ -136,9 +153,10 @@ func (m *Mock) add(s *mockStream) {
 	}
 }
 
-// emit sends what is due, on a thread of its own.
-func (m *Mock) emit(ctx context.Context) {
-	p := newPacer(m.clk)
+// emit sends what is due until ctx ends.
+func (m *mockEmitter) emit(ctx context.Context) {
+	clk := m.mock.clk
+	p := newPacer(clk)
 	for ctx.Err() == nil {
 		m.mu.Lock()
 		if len(m.due) == 0 {
@@ -151,8 +169,8 @@ func (m *Mock) emit(ctx context.Context) {
 		}
 		s := m.due[0]
 		m.mu.Unlock()
-		if left := time.Duration(s.next - m.clk.now()); left > mockPatience {
-			p.until(ctx, m.clk.now()+Offset(mockPatience)) // an earlier stream may come in
+		if left := time.Duration(s.next - clk.now()); left > mockPatience {
+			p.until(ctx, clk.now()+Offset(mockPatience)) // an earlier stream may come in
 			continue
 		}
 		if !p.until(ctx, s.next) {
@@ -166,10 +184,10 @@ func (m *Mock) emit(ctx context.Context) {
 const mockPatience = time.Millisecond
 
 // send writes a stream's next event and queues the one after it.
-func (m *Mock) send(s *mockStream) {
-	now := m.clk.now()
+func (m *mockEmitter) send(s *mockStream) {
+	now := m.mock.clk.now()
 	s.left--
-	s.buf = m.event(s, now)
+	s.buf = m.mock.event(s, now)
 	_, err := s.conn.Write(s.buf)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -178,7 +196,7 @@ func (m *Mock) send(s *mockStream) {
 		close(s.finish)
 		return
 	}
-	s.next += Offset(m.ITL)
+	s.next += Offset(m.mock.ITL)
 	heap.Fix(&m.due, s.place)
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -53,10 +52,10 @@ type pollLink struct {
 	closed bool
 }
 
-// newPoller starts the loops: one for every four CPUs, at most four.
-func newPoller(clk *clock) (*poller, error) {
+// newPoller starts the loops.
+func newPoller(clk *clock, loops int) (*poller, error) {
 	p := &poller{}
-	for range min(max(runtime.NumCPU()/4, 1), 4) {
+	for range loops {
 		l, err := newPollLoop(clk)
 		if err != nil {
 			p.close()

@@ -84,7 +84,8 @@ const (
 type Record struct {
 	Index      int     `json:"i"` // order of planning within its role at planning time
 	Role       Role    `json:"role"`
-	Slot       int     `json:"slot,omitempty"` // closed loop: the slot that sent it
+	Slot       int     `json:"slot,omitempty"`  // closed loop: the slot that sent it
+	Shard      int     `json:"shard,omitempty"` // process of the client that sent it
 	Sched      Offset  `json:"t_sched_ns"`
 	Sent       Offset  `json:"t_sent_ns"`
 	FirstChunk Offset  `json:"t_first_chunk_ns"`

@@ -16,6 +16,11 @@ import (
 // from one goroutine. An error means that the load could not be offered or observed; failed requests are no error.
 // When ctx is cancelled the point so far is given together with the error.
 func Run(ctx context.Context, target Target, spec Spec, progress func(Progress)) (*Point, error) {
+	return run(ctx, target, spec, nil, progress)
+}
+
+// run is Run, with other processes to offer the load if there are any.
+func run(ctx context.Context, target Target, spec Spec, f *fleet, progress func(Progress)) (*Point, error) {
 	if err := target.Validate(); err != nil {
 		return nil, err
 	}
@@ -39,6 +44,7 @@ func Run(ctx context.Context, target Target, spec Spec, progress func(Progress))
 	if err != nil {
 		return nil, err
 	}
+	r.fleet = f
 	r.giveUp = func() { end(context.DeadlineExceeded) }
 	stopProgress := report(r, progress)
 	point, err := r.point(ctx)
@@ -105,6 +111,9 @@ func (r *runner) point(ctx context.Context) (*Point, error) {
 		window, err = r.load(ctx, e2e)
 	}
 	p.Audit = m.read(r.spec.Limits, r.dialer)
+	if r.fleet != nil {
+		p.Audit = r.fleet.audit(p.Audit)
+	}
 	if err != nil && ctx.Err() == nil {
 		return nil, cannotOffer(err, r.target.BaseURL)
 	}

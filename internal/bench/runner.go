@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,10 @@ type runner struct {
 	mu      sync.Mutex
 	records []*Record
 
+	shard, shards int             // this process's part of the load; 0 of 1 unless it is one of several
+	tailUntil     <-chan struct{} // ends an open loop's tail; windowDone unless other processes measure, too
+	fleet         *fleet          // the processes that offer the load in place of this one
+
 	phase, wave, planned, sent, done, failed atomic.Int64
 	windowLeft                               atomic.Int64 // planned window requests that have not ended
 	windowDone                               chan struct{}
@@ -35,9 +40,15 @@ type runner struct {
 
 // newRunner prepares a point. ctx is the life of everything it starts.
 func newRunner(ctx context.Context, target Target, spec Spec) (*runner, error) {
-	r := &runner{spec: spec, target: target, clk: newClock(), windowDone: make(chan struct{})}
+	return newRunnerAt(ctx, newClock(), target, spec, loopsOf(runtime.NumCPU()))
+}
+
+// newRunnerAt prepares a point on a clock, with so many threads that read.
+func newRunnerAt(ctx context.Context, clk *clock, target Target, spec Spec, loops int) (*runner, error) {
+	r := &runner{spec: spec, target: target, clk: clk, windowDone: make(chan struct{}), shards: 1}
+	r.tailUntil = r.windowDone
 	var err error
-	if r.dialer, err = newDialer(target, r.clk); err != nil {
+	if r.dialer, err = newDialer(target, r.clk, loops); err != nil {
 		return nil, err
 	}
 	r.writer = newWriter(target, spec, r.dialer.host)
@@ -68,6 +79,7 @@ func (r *runner) plan(start Offset, planned []arrival) []*Record {
 	out := make([]*Record, len(planned))
 	for i, a := range planned {
 		out[i] = newRecord(a.index, a.role)
+		out[i].Shard = r.shard
 		out[i].Sched = start + Offset(a.at)
 	}
 	r.mu.Lock()
@@ -133,7 +145,11 @@ func (r *runner) pace(ctx context.Context, jobs <-chan *job) {
 
 // play offers a finite schedule from now on and waits until all of it has ended.
 func (r *runner) play(ctx context.Context, planned []arrival) ([]*Record, error) {
-	start := r.clk.now() + Offset(startMargin)
+	return r.playAt(ctx, r.clk.now()+Offset(startMargin), planned)
+}
+
+// playAt offers a finite schedule from an instant on and waits until all of it has ended.
+func (r *runner) playAt(ctx context.Context, start Offset, planned []arrival) ([]*Record, error) {
 	records := r.plan(start, planned)
 	jobs, finish := r.produce(ctx, records, nil)
 	r.pace(ctx, jobs)
@@ -159,6 +175,9 @@ const (
 
 // progress is a glimpse of the counters.
 func (r *runner) progress() Progress {
+	if r.fleet != nil && r.phase.Load() == phaseLoad {
+		return r.fleet.progress(int(r.planned.Load()), time.Duration(r.clk.now()))
+	}
 	p := Progress{Phase: "warmup", Wave: int(r.wave.Load()), Planned: int(r.planned.Load()), Sent: int(r.sent.Load()),
 		Done: int(r.done.Load()), Failed: int(r.failed.Load()), Elapsed: time.Duration(r.clk.now())}
 	if r.phase.Load() == phaseLoad {

@@ -23,7 +23,8 @@ func (w Window) Seconds() float64 { return float64(w.End-w.Start) / 1e9 }
 // WindowOf finds the window of a closed loop or a burst in its records, the warm-up's excluded by their role.
 //
 // Closed loop: from the end of the first wave (the instant at which the last slot was filled for the second time) to the
-// instant at which the last prompt was sent, after which a slot may stay empty. Both ends are instants of sending and
+// instant at which the last prompt was sent, after which a slot may stay empty; where several processes share the load,
+// the first of them that has sent its last. Both ends are instants of sending and
 // only one of the two is inside, so that requests over time is unbiased even when the slots move in step. Without such a
 // span (a slot never came to a second request, too few prompts) the window is empty.
 //
@@ -37,9 +38,10 @@ func WindowOf(records []*Record, s contract.Scenario) Window {
 		return burstWindow(load)
 	}
 	slices.SortStableFunc(load, func(a, b *Record) int { return cmp.Compare(a.Sched, b.Sched) })
-	w := Window{End: load[len(load)-1].Sched}
-	filled := map[int]int{}
+	w := Window{}
+	filled, last := map[int]int{}, map[int]Offset{}
 	for _, r := range load {
+		last[r.Shard] = r.Sched
 		filled[r.Slot]++
 		if filled[r.Slot] == 2 {
 			w.Start = r.Sched
@@ -49,6 +51,10 @@ func WindowOf(records []*Record, s contract.Scenario) Window {
 		if times < 2 {
 			return Window{}
 		}
+	}
+	w.End = load[len(load)-1].Sched
+	for _, at := range last {
+		w.End = min(w.End, at)
 	}
 	if w.End <= w.Start {
 		return Window{}
