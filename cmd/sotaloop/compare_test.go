@@ -115,3 +115,21 @@ func TestCompareIsNotWrittenByItsRows(t *testing.T) {
 		require.False(t, strings.HasPrefix(line, "chat: sglang against vllm: WIN"), line)
 	}
 }
+
+// TestDocsStatisticsExample runs the rows of the worked example, and holds the answer to the page.
+func TestDocsStatisticsExample(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/STATISTICS.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(page), "<!-- example: a test runs these rows -->\n```jsonl\n")
+	require.True(t, ok)
+	rows, rest, ok := strings.Cut(rest, "```\n<!-- example: and gets this -->\n```text\n")
+	require.True(t, ok)
+	want, _, ok := strings.Cut(rest, "```\n<!-- example: end -->")
+	require.True(t, ok)
+	path := filepath.Join(t.TempDir(), "rows.jsonl")
+	require.NoError(t, os.WriteFile(path, []byte(rows), 0o600))
+	got, err := compareOutput(t, path)
+	require.NoError(t, err)
+	require.Contains(t, got, want)
+}
