@@ -111,7 +111,8 @@ func searchReplay(ctx context.Context, s streams, args []string) error {
 		return json.NewEncoder(s.Out).Encode(out)
 	}
 	_, err = fmt.Fprintf(s.Out, "%s, %d launches, %d seeds: the pick has %.4f of the table's best on average (%.4f or more in nine of ten);\n"+
-		"%.1f launches, %.1f of them crashed, %.2f host-hours, %.0f %% of the listed values tried\n", out.Strategy, out.Budget, out.Seeds,
-		out.MeanShare, out.P10Share, out.MeanLaunches, out.MeanCrashes, out.MeanHostHours, 100*out.MeanCoverage)
+		"%.1f launches, %.1f of them crashed, %.2f host-hours, %.0f %% of the listed values tried;\n"+
+		"the best that was launched has %.4f, the best with full load points %.4f\n", out.Strategy, out.Budget, out.Seeds,
+		out.MeanShare, out.P10Share, out.MeanLaunches, out.MeanCrashes, out.MeanHostHours, 100*out.MeanCoverage, out.MeanBestLaunched, out.MeanBestMeasured)
 	return err
 }

@@ -132,19 +132,31 @@ func BenchmarkBars(b *testing.B) {
 	}
 }
 
-// BenchmarkNext is one step of Auto on 4,096 cells after 20 launches.
+// BenchmarkNext is one step of Auto after 20 launches, on all of 4,096 cells and on a space that is too large for that.
 func BenchmarkNext(b *testing.B) {
-	values, base := map[string][]any{}, map[string]any{}
-	for k := range 6 {
-		base[fmt.Sprintf("knob%d", k)] = 1
-		values[fmt.Sprintf("knob%d", k)] = []any{1, 2, 3, 4}
-	}
-	space := search.NewSpace(base, values)
-	budget := search.Budget{Launches: 24, Seed: 1}
-	space.Prior = func(f map[string]any) (float64, bool) { return 10 + float64(len(f)), true }
-	trials, _ := play(space, search.Budget{Launches: 20, Seed: 1}, search.Random, func(f map[string]any) float64 { return 10 + float64(len(f)) })
-	for b.Loop() {
-		search.Next(trials, space, budget, search.Auto)
+	for _, c := range []struct {
+		name          string
+		knobs, levels int
+	}{{"4096-cells", 6, 4}, {"60466176-cells", 10, 6}} {
+		space := search.Space{Base: map[string]any{}, Prior: func(f map[string]any) (float64, bool) { return 10 + float64(len(f)), true }}
+		for k := range c.knobs {
+			knob := search.Knob{Name: fmt.Sprintf("knob%d", k)}
+			for v := range c.levels {
+				knob.Values = append(knob.Values, v)
+			}
+			space.Base[knob.Name] = 0
+			space.Knobs = append(space.Knobs, knob)
+		}
+		var trials []search.Trial
+		for i := range 20 {
+			score := 10 * (1 + 0.02*float64(i%7))
+			trials = append(trials, search.Trial{Flags: map[string]any{"knob0": i % c.levels, "knob1": i / c.levels % c.levels, "knob2": i % 3}, Status: search.StatusOK, Score: &score})
+		}
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				require.False(b, search.Next(trials, space, search.Budget{Launches: 24, Seed: 1}, search.Auto).Done)
+			}
+		})
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// Generators are the kinds of tables that the search is tuned and judged on. No form of curve, interaction, crash or
-// prior error of a test generator is used by a train generator.
+// Generators are the kinds of tables that the search is tuned and judged on. The curves and the structure of effects of
+// a test generator are in no train generator; normal tables of pairs and crashing levels are on both sides.
 func Generators() []Generator {
 	return []Generator{
 		{"ramps", Train, "saturating ordinal knobs of very unequal size, few random pairs, crashing levels; prior wrong by level and cell", ramps},

@@ -32,6 +32,11 @@ type Replayed struct {
 	MeanHostHours float64  `json:"mean_host_hours"`
 	MeanCrashes   float64  `json:"mean_crashes"`
 	MeanCoverage  float64  `json:"mean_coverage"`
+
+	// Where the rest of the share was lost: the best of what was launched, and of what has its full load points. What
+	// lies above the first was never launched; what lies below the second was picked wrongly.
+	MeanBestLaunched float64 `json:"mean_best_launched"`
+	MeanBestMeasured float64 `json:"mean_best_measured"`
 }
 
 // Run is one search replayed on a table.
@@ -41,6 +46,9 @@ type Run struct {
 	Trials   []Trial
 	Spent    time.Duration
 	Coverage float64
+
+	BestLaunched float64 // share of the best cell that came up
+	BestMeasured float64 // share of the best one with full load points
 }
 
 // Replay runs a search on the table, which the strategy sees only through what it measures. The same seed gives the
@@ -54,9 +62,10 @@ func (t *Table) Replay(strategy Strategy, launches int, seed uint64) Run {
 	var trials []Trial
 	var run Run
 	for {
-		step := Next(trials, t.space, budget, strategy)
+		step := t.Next(trials, budget, strategy)
 		if step.Done {
 			run.Trials, run.Pick, run.Coverage = trials, step.Candidate, step.Coverage.Share
+			run.lookBack(t)
 			if hasPoints(trials) {
 				run.Share = t.at(step.Candidate.Flags).score / t.best
 			}
@@ -77,6 +86,17 @@ func (r Run) Crashes() int {
 		}
 	}
 	return n
+}
+
+// lookBack finds the best of what was launched, as only an oracle can.
+func (r *Run) lookBack(t *Table) {
+	for _, trial := range r.Trials {
+		share := t.at(trial.Flags).score / t.best
+		r.BestLaunched = max(r.BestLaunched, share)
+		if trial.Score != nil {
+			r.BestMeasured = max(r.BestMeasured, share)
+		}
+	}
 }
 
 func hasPoints(trials []Trial) bool {
@@ -136,6 +156,8 @@ func (t *Table) ReplaySeeds(ctx context.Context, strategy Strategy, launches, n 
 		out.MeanHostHours += run.Spent.Hours() / float64(n)
 		out.MeanCrashes += float64(run.Crashes()) / float64(n)
 		out.MeanCoverage += run.Coverage / float64(n)
+		out.MeanBestLaunched += run.BestLaunched / float64(n)
+		out.MeanBestMeasured += run.BestMeasured / float64(n)
 	}
 	out.MeanShare, out.P10Share = stats.Mean(shares), stats.Quantile(shares, 0.1)
 	return out, ctx.Err()

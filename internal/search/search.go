@@ -7,7 +7,7 @@
 //
 // Auto models the logarithm of the score as a Gaussian process: one effect a level (neighbouring levels of an ordinal
 // knob are alike, those of a categorical one exchangeable), one a pair of levels, one a cell; a performance model's
-// prior is its mean where there is one. The sizes of the effects are not fixed but averaged over, by how well they
+// prior is its mean where there is one, taken apart and followed part by part. The sizes of the effects are not fixed but averaged over, by how well they
 // explain the trials. Levels seen only in crashes are avoided.
 package search
 

@@ -138,3 +138,8 @@ func (t *Table) at(flags map[string]any) entry {
 	}
 	return t.cells[c.key()]
 }
+
+// Next is the search's next step on the table after trials.
+func (t *Table) Next(trials []Trial, budget Budget, strategy Strategy) Step {
+	return Next(trials, t.space, budget, strategy)
+}

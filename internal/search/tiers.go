@@ -56,6 +56,7 @@ func (t *Table) replayTier(number, launches int, seed uint64) Run {
 	for _, o := range observe(t.grid, p.run.Trials, DefaultNoise) {
 		cells = append(cells, o.cell)
 	}
+	p.run.lookBack(t)
 	p.run.Coverage = t.grid.coverage(cells).Share
 	return p.run
 }
