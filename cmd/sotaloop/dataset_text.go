@@ -77,6 +77,9 @@ func datasetText(w io.Writer, stored loop.StoredDataset, enough []suffices, assu
 		if assumed != "" {
 			by = " (" + assumed + ")"
 		}
+		if stored.Uncounted != "" {
+			by = " (counted earlier, and not now: " + stored.Uncounted + ")"
+		}
 		line("prompt tokens", "p50 %.0f, p95 %.0f by tokenizer %.19s%s; the longest row is %d with its output", q.P50, q.P95, d.Tokenizer, by, *d.LongestTokens)
 	} else {
 		line("prompt tokens", "not counted: %s", stored.Uncounted)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -47,6 +48,7 @@ func (s *rowServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.sent = append(s.sent, text)
 	s.mu.Unlock()
+	<-time.After(5 * time.Millisecond) // a window needs requests that take some time
 	w.Header().Set("Content-Type", "text/event-stream")
 	_, _ = fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"text\":\"w\",\"delta\":{\"content\":\"w\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":1,\"prompt_tokens_details\":{\"cached_tokens\":1}}}\n\ndata: [DONE]\n\n")
 }
@@ -93,7 +95,7 @@ func TestLoadgenRunSendsRows(t *testing.T) {
 			h := httptest.NewServer(s)
 			defer h.Close()
 			records := filepath.Join(t.TempDir(), "records.zst")
-			got, said, code := loadRows(t, append([]string{"--url", h.URL, "--dataset", rowsFile(t, c.line, 200), "--max-concurrency", "2", "--num-prompts", "20", "--warmup", "1", "--out", records}, c.args...)...)
+			got, said, code := loadRows(t, append([]string{"--url", h.URL, "--dataset", rowsFile(t, c.line, 200), "--max-concurrency", "2", "--num-prompts", "40", "--warmup", "1", "--out", records}, c.args...)...)
 			require.Zero(t, code, said)
 			workload, _ := got["workload"].(map[string]any)
 			require.Equal(t, c.kind, workload["kind"])
@@ -110,11 +112,11 @@ func TestLoadgenRunSendsRows(t *testing.T) {
 			require.NoError(t, err)
 			rec, err := bench.ReadRecords(bytes.NewReader(raw))
 			require.NoError(t, err)
-			require.Equal(t, 20, rec.Header.Drawn.Rows)
+			require.Equal(t, 40, rec.Header.Drawn.Rows)
 			plain, err := json.Marshal(rec)
 			require.NoError(t, err)
 			require.NotContains(t, string(plain), "row 1", "records hold no text")
-			require.GreaterOrEqual(t, len(seen), 22, "twenty measured rows, and others for the warm-up and the first request")
+			require.GreaterOrEqual(t, len(seen), 42, "forty measured rows, and others for the warm-up and the first request")
 		})
 	}
 }

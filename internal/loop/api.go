@@ -41,6 +41,16 @@ type HostView struct {
 	CPU        *CPUView        `json:"cpu,omitempty"` // of a host without GPUs, once it was looked at
 	Frameworks []FrameworkView `json:"frameworks"`
 	Models     []string        `json:"models"`
+	Datasets   []DatasetView   `json:"datasets,omitempty"` // stored there when it was looked at
+}
+
+// DatasetView is a stored dataset, as a scenario may name it.
+type DatasetView struct {
+	Digest  string `json:"digest"`
+	Kind    string `json:"kind"` // text or chat
+	Rows    int    `json:"rows"`
+	Replay  bool   `json:"replay,omitempty"` // its rows have timestamps
+	Private bool   `json:"private,omitempty"`
 }
 
 // GPUView is one GPU as nvidia-smi showed it.

@@ -137,3 +137,28 @@ func DatasetDraws(study string, blocks int) map[dataset.Part]int {
 	}
 	return draws
 }
+
+// mostViews is how many datasets of a host an answer names.
+const mostViews = 20
+
+// datasetViews lists a host's datasets for an answer; a worker that cannot list them has none.
+func (h *hostConn) datasetViews(ctx context.Context) []DatasetView {
+	client, _, err := h.worker(ctx)
+	if err != nil {
+		return nil
+	}
+	list, err := client.Datasets(ctx)
+	if err != nil {
+		h.loop.opt.Log.Debug("list datasets", "host", h.name, "error", err)
+		return nil
+	}
+	var out []DatasetView
+	for _, d := range list[:min(len(list), mostViews)] {
+		kind := contract.KindText
+		if d.Shape == dataset.ShapeMessages {
+			kind = contract.KindChat
+		}
+		out = append(out, DatasetView{Digest: d.Digest, Kind: kind, Rows: d.Rows, Replay: d.SpanS != nil, Private: d.Private})
+	}
+	return out
+}

@@ -77,7 +77,7 @@ func (l *Loop) look(ctx context.Context, name string) {
 		var gpus []hosts.GPU
 		var procs []hosts.GPUProcess
 		facts, gpus, procs, err = h.probe(ctx, "")
-		v.GPUs, v.CPU = gpuViews(facts, gpus, procs), cpuView(facts)
+		v.GPUs, v.CPU, v.Datasets = gpuViews(facts, gpus, procs), cpuView(facts), h.datasetViews(ctx)
 		for entry, problem := range facts.Engines {
 			v.Frameworks = append(v.Frameworks, FrameworkView{Entry: entry, Problem: problem})
 		}

@@ -96,8 +96,7 @@ func (s datasets) described(digest string) (dataset.Description, error) {
 func (s datasets) show(o HostOptions, r datasetRequest) (any, error) {
 	d, err := s.described(r.Digest)
 	if err != nil {
-		return nil, fault.New(fault.NotFound, "dataset %s is not on this host", r.Digest).At("dataset", r.Digest).
-			Hint("a person adds it: sotaloop dataset add FILE --host HOST")
+		return nil, absent(r.Digest)
 	}
 	out := DatasetStored{Description: d}
 	if d.PromptTokens == nil {
@@ -111,6 +110,11 @@ func (s datasets) show(o HostOptions, r datasetRequest) (any, error) {
 	}
 	out.Index, err = s.index(r.Digest)
 	return out, err
+}
+
+func absent(digest string) error {
+	return fault.New(fault.NotFound, "dataset %s is not on this host", digest).At("dataset", digest).
+		Hint("a person adds it: sotaloop dataset add FILE --host HOST")
 }
 
 func (s datasets) index(digest string) (*fileAnswer, error) {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"path/filepath"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
@@ -9,7 +10,7 @@ import (
 )
 
 // drawn gives a point's spec with the rows that it sends. From the first private row on, nothing that the engine writes
-// leaves the host.
+// leaves the host. Rows that cannot be drawn end the run, which has failed then: it is no candidate's fault.
 func (r *runner) drawn(e *engine, p *Point) (bench.Spec, *Failure) {
 	spec := p.Spec
 	if p.Rows == nil {
@@ -26,9 +27,26 @@ func (r *runner) drawn(e *engine, p *Point) (bench.Spec, *Failure) {
 		if f, ok := fault.As(err); ok && len(f.Hints) > 0 {
 			reason += "; " + f.Hints[0]
 		}
+		r.undrawn = true
+		r.cancel(errors.New(reason))
 		return spec, &Failure{Class: FailWorker, Reason: cleanLine(reason, maxReasonLine)}
 	}
 	return spec, nil
+}
+
+// hasDatasets refuses a run whose datasets are not on the host, before it begins.
+func (r *runner) hasDatasets() error {
+	for _, l := range r.plan.Launches {
+		for _, p := range l.Points {
+			if p.Rows == nil {
+				continue
+			}
+			if _, err := (datasets{dir: filepath.Join(r.plan.Workdir, datasetsDir)}).described(p.Rows.Dataset); err != nil {
+				return absent(p.Rows.Dataset)
+			}
+		}
+	}
+	return nil
 }
 
 // dataset opens a stored dataset once a run; it is held against its digest then, and each row again when it is drawn.

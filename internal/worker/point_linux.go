@@ -33,6 +33,9 @@ func (r *runner) measure(ctx context.Context, e *engine, p *Point) bench.Metrics
 	} else {
 		ev = r.tryTwice(ctx, e, p)
 	}
+	if r.undrawn {
+		return nil
+	}
 	if ev.Failure != nil {
 		ev.Kind = EventPointFailed
 	}

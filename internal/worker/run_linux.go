@@ -63,6 +63,7 @@ type runner struct {
 	cancel  context.CancelCauseFunc
 	unclean bool                    // an engine could not be stopped
 	sets    map[string]*dataset.Set // opened datasets, by digest
+	undrawn bool                    // rows of a point could not be drawn
 	warmed  map[string]bool         // cache folders that a cold launch of this run filled
 	full    bool                    // the last beat found no space; of the beating goroutine
 
@@ -107,6 +108,9 @@ func (r *runner) begin() (*lease, error) {
 		return nil, fault.Wrap(fault.Corrupt, err, "the plan of run folder %q cannot be read", r.dir)
 	}
 	if err := r.plan.complete(r.opts.Home); err != nil {
+		return nil, err
+	}
+	if err := r.hasDatasets(); err != nil {
 		return nil, err
 	}
 	me, err := self()
