@@ -270,6 +270,7 @@ type RevalidationEnded struct {
 	Verdict   string         `json:"verdict"` // patched against base on the primary metric
 	Outputs   string         `json:"outputs"`
 	Equality  Equality       `json:"equality"`
+	Lengths   []OutputLength `json:"output_lengths,omitempty"` // of scenarios with a natural end
 	Tests     string         `json:"tests"`
 	Results   []VerdictTaken `json:"results"`
 }

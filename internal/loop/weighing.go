@@ -3,6 +3,7 @@ package loop
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
@@ -28,6 +29,10 @@ func judgePatch(st *State, prop *ProposalState, s patchedSides, end *Revalidatio
 		return err
 	}
 	patched := compare.Selector{Side: s.base.Side + suffix, Candidate: s.base.Candidate + suffix}
+	end.Lengths = st.OutputLengths(prop.ID, s.base, patched)
+	if slices.ContainsFunc(end.Lengths, func(x OutputLength) bool { return x.Differs }) {
+		end.Outputs = "differ"
+	}
 	for _, f := range []struct {
 		family, use string
 		against     []compare.Selector

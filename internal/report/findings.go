@@ -102,6 +102,13 @@ func (w *writer) revalidation() {
 	w.line("| | Predicted gain | Measured gain | Interval | Verdict |\n|---|---|---|---|---|")
 	w.line("| %s on %s | %s | %s | %s | **%s** |", p.ID, p.Symptom.Scenario, percent(r.Predicted), measured(r.Measured), interval(r.Interval), r.Verdict)
 	w.line("\n- Outputs: %s (%d requests; differing digests base against base %d, base against patched at most %d over %d pairs of launches)", r.Outputs, r.Equality.Requests, r.Equality.BaseBase, r.Equality.BasePatched, r.Equality.Comparisons)
+	for _, x := range r.Lengths {
+		says := "no more than chance"
+		if x.Differs {
+			says = "beyond chance: the patch changes what is answered"
+		}
+		w.line("- Length of answers in scenario %s: %.4g tokens before, %.4g after, standard error of the difference %.3g over %d blocks; %s", x.Scenario, x.Base, x.Patched, x.SE, x.Blocks, says)
+	}
 	w.line("- Tests: %s", r.Tests)
 	for _, t := range r.Results {
 		for _, v := range t.Result.Verdicts {
