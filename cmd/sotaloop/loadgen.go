@@ -20,6 +20,7 @@ import (
 )
 
 const loadgenUsage = `usage: sotaloop loadgen run --url http://HOST:PORT … (--help lists its flags)
+       sotaloop loadgen rate --url http://HOST:PORT --low R --high R … (--help lists its flags)
        sotaloop loadgen certify [--streams 1000] [--itl 100ms] [--duration 10s] [--burst] [--shards 1] [--json]
        sotaloop loadgen certify --request-rate 500 [--duration 10s] [--json], for Poisson arrivals
        sotaloop loadgen cross --client sglang|vllm --python PROGRAM … (--help lists its flags)
@@ -33,7 +34,7 @@ const mockTTFT = 5 * time.Millisecond
 // and against which other clients can be held.
 func runLoadgen(ctx context.Context, s streams, args []string) error {
 	if len(args) == 0 {
-		return fault.New(fault.InvalidInput, "loadgen needs a verb").At("verb", "", "run", "certify", "cross", "mock").Hint("%s", loadgenUsage)
+		return fault.New(fault.InvalidInput, "loadgen needs a verb").At("verb", "", "run", "rate", "certify", "cross", "mock").Hint("%s", loadgenUsage)
 	}
 	if args[0] == "run" {
 		runtime.GOMAXPROCS(bench.Slots())
@@ -42,6 +43,10 @@ func runLoadgen(ctx context.Context, s streams, args []string) error {
 	if args[0] == "shard" { // started by others of this program only
 		runtime.GOMAXPROCS(bench.Slots())
 		return bench.ServeShard(ctx, s.In, s.Out)
+	}
+	if args[0] == "rate" {
+		runtime.GOMAXPROCS(bench.Slots())
+		return runLoadgenRate(ctx, s, args[1:])
 	}
 	if args[0] == "cross" {
 		runtime.GOMAXPROCS(bench.Slots())
@@ -76,7 +81,7 @@ func runLoadgen(ctx context.Context, s streams, args []string) error {
 	case "mock":
 		return serveMock(ctx, s, &bench.Mock{TTFT: *ttft, ITL: spec.ITL})
 	}
-	return fault.New(fault.InvalidInput, "unknown verb %q", args[0]).At("verb", args[0], "run", "certify", "cross", "mock").Hint("%s", loadgenUsage)
+	return fault.New(fault.InvalidInput, "unknown verb %q", args[0]).At("verb", args[0], "run", "rate", "certify", "cross", "mock").Hint("%s", loadgenUsage)
 }
 
 // certification is what a certificate is taken of.

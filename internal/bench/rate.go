@@ -52,7 +52,7 @@ type RateResult struct {
 	Rate  *float64    `json:"rate"`  // requests/s, the estimate; only between two rates
 	Pass  *float64    `json:"pass"`  // highest rate that passes
 	Fail  *float64    `json:"fail"`  // lowest rate above it that does not
-	Ended string      `json:"ended"` // tolerance, edge or points
+	Ended string      `json:"ended"` // tolerance, edge, points or unfit
 	Tried []RateTried `json:"tried"` // in order
 }
 
@@ -61,6 +61,7 @@ const (
 	RateEndTolerance = "tolerance" // the bracket is narrow, and either end was confirmed
 	RateEndEdge      = "edge"      // the bound was reached and confirmed
 	RateEndPoints    = "points"    // no load points are left
+	RateEndUnfit     = "unfit"     // so many load points in a row could not count
 )
 
 // Next is the rate to measure next, in requests/s; 0 where the search has ended.
@@ -119,6 +120,10 @@ func (r RateResult) Chosen() int {
 	return at
 }
 
+// mostUnfit is how many load points in a row may be unfit, their repetitions too, before a search gives up: a client or a
+// server in such a state has no rate to be found.
+const mostUnfit = 4
+
 func (t RateTerms) step(tried []RateTried) (next float64, ended string) {
 	f := fitRates(tried)
 	low, high := t.Search.Low, t.Search.High
@@ -126,6 +131,8 @@ func (t RateTerms) step(tried []RateTried) (next float64, ended string) {
 	switch {
 	case len(tried) >= t.Search.Points:
 		return 0, RateEndPoints
+	case len(tried) >= mostUnfit && !slices.ContainsFunc(tried[len(tried)-mostUnfit:], func(x RateTried) bool { return x.Unfit == "" }):
+		return 0, RateEndUnfit
 	case f.undecided != nil:
 		return f.undecided.rate, ""
 	case f.pass == nil && f.fail == nil:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
 // RateTried is one load point of a rate search.
@@ -23,10 +24,25 @@ type RateTried struct {
 	Metrics    map[string]float64 `json:"metrics"`            // that it was judged by, what is not finite left out
 	Requests   int                `json:"requests"`           // offered in the window
 	WindowS    float64            `json:"window_s"`
+	// ShortWindow says that the window spans less than five of its median latencies.
+	ShortWindow bool `json:"short_window,omitempty"`
 }
 
 // Passes says whether the measurement speaks for its rate.
 func (t RateTried) Passes() bool { return t.Passed && t.Unfit == "" }
+
+// Unfit says why a measured point cannot count by its own audit; "" where it can.
+func Unfit(p *Point) string {
+	switch {
+	case p == nil || p.Status != StatusOK:
+		return ""
+	case !p.Settling.Settled:
+		return "unsettled"
+	case p.Audit.ClientLimited:
+		return "client limited"
+	}
+	return ""
+}
 
 // Judge says whether a point's rate passes: attainment reaches the least that was said, or, without one, every limit of
 // the SLA holds in the window. An overloaded point fails, and one without status ok. Everything but Unfit and Repeated,
@@ -36,6 +52,9 @@ func (t RateTerms) Judge(rate float64, p *Point) RateTried {
 	if n, ok := p.Metrics.Get("requests_offered"); ok {
 		out.Requests = int(n)
 	}
+	if e2e, ok := p.Metrics.Get("p50_e2e_ms"); ok && !math.IsInf(e2e, 0) {
+		out.ShortWindow = DefaultE2EFactor*e2e/1e3 > out.WindowS
+	}
 	if p.Status != StatusOK {
 		out.Reasons = append(out.Reasons, string(p.Status))
 	}
@@ -44,7 +63,7 @@ func (t RateTerms) Judge(rate float64, p *Point) RateTried {
 	}
 	out.Reasons = append(out.Reasons, t.broken(p.Metrics)...)
 	out.Passed = len(out.Reasons) == 0
-	for _, name := range t.shown() {
+	for _, name := range t.Shown() {
 		if v, ok := p.Metrics.Get(name); ok && !math.IsInf(v, 0) && !math.IsNaN(v) {
 			out.Metrics[name] = v
 		}
@@ -53,6 +72,39 @@ func (t RateTerms) Judge(rate float64, p *Point) RateTried {
 		out.Margin = m
 	}
 	return out
+}
+
+// CheckLimits refuses limits by which no rate could pass or fail.
+func (t RateTerms) CheckLimits(g *contract.Goodput) error {
+	latency := false
+	for key := range t.SLA {
+		latency = latency || key != "min_success_rate"
+	}
+	switch {
+	case t.MinAttainment < 0 || t.MinAttainment > 1:
+		return fault.New(fault.InvalidInput, "min_attainment %v is no share", t.MinAttainment).At("min_attainment", fmt.Sprint(t.MinAttainment), "above 0, at most 1")
+	case t.MinAttainment > 0 && (g == nil || *g == (contract.Goodput{})):
+		return fault.New(fault.InvalidInput, "min_attainment counts the requests within goodput limits, and there are none").At("goodput", "").
+			Hint(`give goodput limits, for example ttft_user_ms 1000 and tpot_ms 50, or leave min_attainment out`)
+	case t.MinAttainment == 0 && !latency:
+		return fault.New(fault.InvalidInput, "a rate search looks for the highest rate under an SLA, and the SLA has no limit on a latency").At("sla", "", contract.SLAKeys()...).
+			Hint(`give one, for example max_p95_ttft_ms 1000, or goodput limits with min_attainment`)
+	}
+	return nil
+}
+
+// Needs is how many requests a load point needs so that what a rate is judged by is there, and what asks for them.
+func (t RateTerms) Needs() (key string, requests int) {
+	if t.MinAttainment > 0 {
+		return "min_attainment", contract.NeedsFor(min(t.MinAttainment, 0.99))
+	}
+	for _, k := range slices.Sorted(maps.Keys(t.SLA)) {
+		q, ok := map[string]float64{"max_p50": 0.5, "max_p95": 0.95, "max_p99": 0.99}[k[:min(len(k), 7)]]
+		if n := contract.NeedsFor(q); ok && n > requests {
+			key, requests = k, n
+		}
+	}
+	return key, requests
 }
 
 // broken lists the limits that metrics break.
@@ -71,8 +123,8 @@ func (t RateTerms) broken(m Metrics) []string {
 	return nil
 }
 
-// shown are the metrics that a point's line shows.
-func (t RateTerms) shown() []string {
+// Shown are the metrics that a load point's line shows.
+func (t RateTerms) Shown() []string {
 	names := []string{"request_throughput", "success_rate"}
 	if t.MinAttainment > 0 {
 		names = append(names, "sla_attainment")

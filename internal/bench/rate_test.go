@@ -112,6 +112,12 @@ func TestRateSearchTakesNoUnfitPoint(t *testing.T) {
 	require.Nil(t, got.Rate)
 	require.LessOrEqual(t, *got.Pass, 20.0)
 	got = searchRates(t, rateTerms(2, 64), func(n int, rate float64) bench.RateTried {
+		x := capacity(1000)(n, rate)
+		x.Unfit = "client limited"
+		return x
+	})
+	require.Equal(t, []any{bench.RateLimited, bench.RateEndUnfit, 4}, []any{got.Edge, got.Ended, len(got.Tried)})
+	got = searchRates(t, rateTerms(2, 64), func(n int, rate float64) bench.RateTried {
 		x := capacity(10)(n, rate)
 		if rate > 20 {
 			x.Unfit = "client limited"

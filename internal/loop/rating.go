@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"path"
-	"strings"
 	"time"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
@@ -67,6 +66,11 @@ func searchesRates(phase string) bool {
 	return phase == string(compare.PhaseBlock) || phase == string(compare.PhaseRevalidate)
 }
 
+// judgedBy is what a rate passes by.
+func judgedBy(c *contract.Contract) bench.RateTerms {
+	return bench.RateTerms{SLA: c.SLA, MinAttainment: c.MinAttainment}
+}
+
 // vetRates refuses a rate search whose terms could never let a rate pass, or not be judged at its lowest rate.
 func vetRates(c *contract.Contract) error {
 	if c.MinAttainment < 0 || c.MinAttainment > 1 {
@@ -76,32 +80,16 @@ func vetRates(c *contract.Contract) error {
 		if s.RateSearch == nil {
 			continue
 		}
-		if err := vetRateLimits(c, s); err != nil {
+		terms := judgedBy(c)
+		if err := terms.CheckLimits(c.Goodput); err != nil {
 			return err
 		}
-		key, need := rateNeeds(c)
+		key, need := terms.Needs()
 		if s.NumPrompts < need {
 			return fault.New(fault.InvalidInput, "%s needs %d requests in every load point of the rate search, scenario %q has %d", key, need, s.Name, s.NumPrompts).
 				At("scenarios.num_prompts", fmt.Sprint(s.NumPrompts), fmt.Sprintf("at least %d", need)).
 				Hint("how many arrivals fall into a window is drawn, so that it takes more than the percentile itself; leave num_prompts out for %d, or judge a lower percentile", need)
 		}
-	}
-	return nil
-}
-
-func vetRateLimits(c *contract.Contract, s contract.Scenario) error {
-	limits := c.Goodput != nil && *c.Goodput != (contract.Goodput{})
-	latency := false
-	for key := range c.SLA {
-		latency = latency || strings.HasPrefix(key, "max_")
-	}
-	switch {
-	case c.MinAttainment > 0 && !limits:
-		return fault.New(fault.InvalidInput, "scenario %q: min_attainment counts the requests within goodput limits, and there are none", s.Name).At("goodput", "").
-			Hint(`give goodput, for example {"ttft_user_ms": 1000, "tpot_ms": 50}, or leave min_attainment out`)
-	case c.MinAttainment == 0 && !latency:
-		return fault.New(fault.InvalidInput, "scenario %q searches the highest rate under the SLA, and the SLA has no limit on a latency", s.Name).At("sla", "", contract.SLAKeys()...).
-			Hint(`give one, for example {"max_p95_ttft_ms": 1000, "max_p50_tpot_ms": 50}, or goodput limits with min_attainment`)
 	}
 	return nil
 }
@@ -122,24 +110,10 @@ func (d *drafting) rateSearch(c *contract.Contract, s *contract.Scenario) {
 	}
 	s.RateSearch = &r
 	d.assume("scenario %s: the search ranks candidates by the throughput of a closed loop; the rate is searched in every launch of the blocks", s.Name)
-	if _, need := rateNeeds(c); s.NumPrompts == 0 {
+	if _, need := judgedBy(c).Needs(); s.NumPrompts == 0 {
 		s.NumPrompts = max(need, 1)
 		d.assume("scenario %s: num_prompts %d in every load point", s.Name, s.NumPrompts)
 	}
-}
-
-// rateNeeds is how many requests a load point needs so that what a rate is judged by is there, and what asks for them.
-func rateNeeds(c *contract.Contract) (key string, need int) {
-	if c.MinAttainment > 0 {
-		return "min_attainment", contract.NeedsFor(min(c.MinAttainment, 0.99))
-	}
-	for _, k := range sortedKeys(c.SLA) {
-		q := map[string]float64{"50": 0.5, "95": 0.95, "99": 0.99}[strings.TrimPrefix(k[:min(len(k), 7)], "max_p")]
-		if n := contract.NeedsFor(q); q > 0 && n > need {
-			key, need = k, n
-		}
-	}
-	return key, need
 }
 
 // loadSeconds estimates what one launch of a phase spends under load; usual is what a scenario takes without a rate
@@ -178,7 +152,14 @@ func rated(row *compare.Row, r *bench.RateResult) {
 	a.ClientLimited, a.Unsettled = false, false
 	for _, x := range r.Tried {
 		if r.Edge == bench.RateLimited && x.Unfit != "" && x.Rate == *r.Fail {
-			a.ClientLimited, a.Unsettled = a.ClientLimited || x.Unfit == "client limited", a.Unsettled || x.Unfit == "unsettled"
+			switch x.Unfit {
+			case "client limited":
+				a.ClientLimited = true
+			case "unsettled":
+				a.Unsettled = true
+			default:
+				a.Untrusted = true
+			}
 			a.Reasons = append(a.Reasons, fmt.Sprintf("%s at %.4g requests/s, where the rate search ended", x.Unfit, x.Rate))
 		}
 	}

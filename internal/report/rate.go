@@ -99,6 +99,8 @@ func endText(r *bench.RateResult) string {
 		return "within the tolerance"
 	case bench.RateEndEdge:
 		return "at a bound, confirmed"
+	case bench.RateEndUnfit:
+		return "load points could not count"
 	}
 	return "out of load points"
 }

@@ -107,7 +107,8 @@ func (v *verifier) ratedRow(before *loop.State, l worker.Launch, pt worker.Point
 		return err
 	}
 	a := p.Row.Audit
-	if limited := p.Row.Rate.Edge == bench.RateLimited; (a.ClientLimited || a.Unsettled) != limited {
+	limited, said := p.Row.Rate.Edge == bench.RateLimited, a.ClientLimited || a.Unsettled
+	if said && !limited || limited && !said && !a.Untrusted {
 		return fmt.Errorf("the rate search ended %s, audit.client_limited is %t and audit.unsettled %t", p.Row.Rate.Edge, a.ClientLimited, a.Unsettled)
 	}
 	if p.Row.Status == compare.StatusOK && p.Row.Rate.Tried[at].Status != bench.StatusOK {

@@ -64,17 +64,14 @@ func (r *runner) try(ctx context.Context, e *engine, p *Point) Event {
 
 // unfit says why a measured point cannot count by its own audit; "" where it can, or where it failed.
 func unfit(ev Event) string {
+	why := bench.Unfit(ev.Measured)
 	switch {
 	case ev.Failure != nil || ev.Measured == nil:
 		return ""
-	case !ev.Measured.Settling.Settled:
-		return "unsettled"
-	case ev.Measured.Audit.ClientLimited:
-		return "client limited"
-	case ev.Quiet != nil && ev.Quiet.CacheWrites > 0:
+	case why == "" && ev.Quiet != nil && ev.Quiet.CacheWrites > 0:
 		return "kernels were compiled in the window"
 	}
-	return ""
+	return why
 }
 
 // keepFirst moves a first try's records aside, so that the second's do not replace them.
