@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -85,9 +86,15 @@ func nowhere(t *testing.T, dir, except string, words ...string) (looked int) {
 			if path == except {
 				return fs.SkipDir
 			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
 			return err
 		}
 		raw, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // of another campaign that goes on meanwhile
+		}
 		if err != nil {
 			return err
 		}
@@ -105,7 +112,7 @@ func nowhere(t *testing.T, dir, except string, words ...string) (looked int) {
 // a closed loop and at their own times.
 func TestDatasets(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sim.Config{GPUs: 2})
+	w := newWorld(t, sim.Config{GPUs: 2, Fault: "log-requests"})
 	chat, text := w.add(chats(400), "--private"), w.add(prompts(1200))
 	require.Equal(t, true, chat["private"])
 	require.Positive(t, chat.at("prompt_tokens").number("p50"), "the simulated model's tokenizer counts: %s", chat)
@@ -165,6 +172,15 @@ func TestDatasets(t *testing.T) {
 				stored, err := os.ReadFile(filepath.Join(workdir, "datasets", strings.Replace(c.dataset.text("digest"), ":", "-", 1)+".jsonl"))
 				require.NoError(t, err)
 				require.Contains(t, string(stored), planted)
+				logs, err := filepath.Glob(filepath.Join(workdir, "runs", "*", "launches", "*", "engine.log"))
+				require.NoError(t, err)
+				said := 0
+				for _, name := range logs {
+					raw, err := os.ReadFile(name)
+					require.NoError(t, err)
+					said += strings.Count(string(raw), planted)
+				}
+				require.Greater(t, said, 100, "the engines did log what they were asked")
 				return
 			}
 			out, code := w.cli("verify", a.runDir, "--dataset", filepath.Join(w.layout.Home, "sotaloop", "datasets", strings.Replace(c.dataset.text("digest"), ":", "-", 1)+".jsonl"))

@@ -18,12 +18,13 @@ type faults struct {
 	ignoreTerm    bool
 	orphan        bool // the child outlives a killed parent
 	wrongTokens   bool // other output than every other engine
+	logRequests   bool // the log repeats what was asked, as engines do that are told to log requests
 }
 
 // faultNames are the spellings parseFaults takes; a number follows "=".
 func faultNames() []string {
 	return []string{"never-ready", "slow-start=SECONDS", "crash-after=N", "truncate-stream[=N]", "hang[=N]",
-		"ignore-sigterm", "orphan", "wrong-tokens"}
+		"ignore-sigterm", "orphan", "wrong-tokens", "log-requests"}
 }
 
 // parseFaults reads a comma-separated list. "vllm:hang" holds for one engine only; see faultsFor.
@@ -73,6 +74,8 @@ func (f *faults) set(part string) error {
 		f.orphan = true
 	case "wrong-tokens":
 		f.wrongTokens = true
+	case "log-requests":
+		f.logRequests = true
 	default:
 		return unknownFault(part)
 	}

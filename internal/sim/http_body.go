@@ -75,6 +75,7 @@ func readBody(r *http.Request, v any) error {
 func (e *engine) promptIDs(raw json.RawMessage) ([]int, error) {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
+		e.repeat(text)
 		return e.set.model.encode(text), nil
 	}
 	if e.id == "tokenspeed" {
@@ -122,7 +123,15 @@ func (e *engine) chatIDs(messages []chatMessage) ([]int, error) {
 		fmt.Fprintf(&b, "<|im_start|> %s %s <|im_end|> ", m.Role, text)
 	}
 	b.WriteString("<|im_start|> assistant")
+	e.repeat(b.String())
 	return e.set.model.encode(b.String()), nil
+}
+
+// repeat logs what was asked where the fault says so.
+func (e *engine) repeat(text string) {
+	if e.faults.logRequests {
+		e.log.info("Received request: prompt: %q", text)
+	}
 }
 
 // sampling reads the parameters that decide tokens.
