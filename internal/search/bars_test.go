@@ -107,6 +107,20 @@ func TestAutoKeepsItsPlaceOnTestTables(t *testing.T) {
 	}
 }
 
+// TestTheScatterOfAPriorIsSeenThrough: a prior that is wrong by 8 % in every single cell, and nowhere else, costs little,
+// since what levels and pairs have in common is nearly free of it.
+func TestTheScatterOfAPriorIsSeenThrough(t *testing.T) {
+	t.Parallel()
+	for _, m := range makers(search.Train) {
+		if m.name == "bumps" {
+			o := plan{strategy: search.Auto, launches: 10, prior: true, tables: 12, seeds: 1}.on(t, m)
+			require.GreaterOrEqual(t, o.share, 0.993)
+			return
+		}
+	}
+	require.Fail(t, "no such generator")
+}
+
 // BenchmarkBars measures the bars of the search on tables that nothing was tuned on. Its time means nothing.
 func BenchmarkBars(b *testing.B) {
 	all := makers(search.Test)

@@ -246,3 +246,19 @@ func TestPruneSaysWhy(t *testing.T) {
 	_, removed = search.NewSpace(nil, map[string][]any{"a": {1, 1.0}}).Prune(nil, nil)
 	require.Equal(t, "listed twice", removed[0].Why)
 }
+
+func TestALeaderWithoutItsPointsIsLaunchedForThem(t *testing.T) {
+	t.Parallel()
+	space := search.NewSpace(map[string]any{"a": 1}, map[string][]any{"a": {1, 2}})
+	ten := 10.0
+	for leader, want := range map[float64]bool{11: true, 10.02: false} {
+		probes := []float64{leader, leader, leader, leader, leader, leader, leader, leader}
+		trials := []search.Trial{{Flags: map[string]any{}, Status: "ok", Score: &ten}, {Flags: map[string]any{"a": 2}, Status: "ok", Probes: probes}}
+		step := search.Next(trials, space, search.Budget{Launches: 10}, search.Auto)
+		require.Equal(t, want, !step.Done, "%g", leader)
+		if want {
+			require.Equal(t, map[string]any{"a": 2}, step.Candidate.Flags)
+			require.Equal(t, []search.Rung{{Points: true}}, step.Rungs)
+		}
+	}
+}

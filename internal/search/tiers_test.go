@@ -58,6 +58,17 @@ func TestATierLaunchesForEveryTrial(t *testing.T) {
 	require.Len(t, fourKnobs(t).Replay("auto_benchmark_tier3", 10, 1).Trials, 10, "relaunches count against the budget")
 }
 
+func TestATierDropsWhatFailsAtTheLeadersRate(t *testing.T) {
+	t.Parallel()
+	table, err := search.ReadTable(strings.NewReader("a,status,score\n1,ok,10\n2,ok,5\n3,oom,\n4,ok,6\n"), "worse")
+	require.NoError(t, err)
+	run := table.Replay("auto_benchmark_tier3", 100, 1)
+	require.Len(t, run.Trials, 5+3, "one trial each")
+	require.Equal(t, 1, run.Crashes())
+	require.Equal(t, 1.0, run.Share)
+	require.InDelta(t, (7*(180+90)+60)/3600.0, run.Spent.Hours(), 1e-9)
+}
+
 func TestTiersAreNoStrategiesOfCampaigns(t *testing.T) {
 	t.Parallel()
 	for _, tier := range search.Tiers {
