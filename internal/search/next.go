@@ -96,17 +96,24 @@ func (s *state) done(why string) Step {
 func (s *state) product() Step {
 	tried := s.tried()
 	var found cell
+	looked := 0
 	s.g.walk(func(a axis) int { return max(1, a.listed) }, func(c cell) bool {
-		if !tried[c.key()] && s.g.legal(c) {
+		if looked++; !tried[c.key()] && s.g.legal(c) {
 			found = c
 		}
-		return found == nil
+		return found == nil && looked < lookLimit
 	})
-	if found == nil {
+	switch {
+	case found == nil && looked == lookLimit:
+		return s.done(fmt.Sprintf("none of the next %d combinations may run", lookLimit))
+	case found == nil:
 		return s.done("every combination was tried")
 	}
 	return s.launch(found, "next of the product")
 }
+
+// lookLimit bounds how far the product is walked for a combination that may run.
+const lookLimit = 1 << 18
 
 // random draws uniformly among the listed combinations that were not tried.
 func (s *state) random() Step {

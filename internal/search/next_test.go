@@ -262,3 +262,20 @@ func TestALeaderWithoutItsPointsIsLaunchedForThem(t *testing.T) {
 		}
 	}
 }
+
+func TestASpaceInWhichNothingMayRunEndsSoon(t *testing.T) {
+	t.Parallel()
+	values := map[string][]any{}
+	for k := range 12 {
+		values[fmt.Sprintf("knob%02d", k)] = []any{1, 2, 3, 4, 5, 6, 7, 8}
+	}
+	space := search.NewSpace(nil, values)
+	asked := 0
+	space.Legal = func(map[string]any) string { asked++; return "does not fit" }
+	for _, s := range strategies {
+		trials, end := play(space, search.Budget{Launches: 5, Seed: 1}, s, flat)
+		require.Len(t, trials, 1, "%s: the shipped default is launched whatever is legal", s)
+		require.NotEmpty(t, end.Why, s)
+	}
+	require.Less(t, asked, 1<<20)
+}
