@@ -125,3 +125,35 @@ func TestReadIndexRefuses(t *testing.T) {
 	_, err := dataset.ReadIndex(strings.NewReader(good))
 	require.Error(t, err, "not packed")
 }
+
+// FuzzReadIndex reads an index that anybody may have written: what is accepted can be divided and drawn from, and is
+// written as it was read.
+func FuzzReadIndex(f *testing.F) {
+	for _, opt := range []dataset.Options{{}, {Private: true}} {
+		f.Add(unpacked(f, store(f, f.TempDir(), trace(6, rand.New(rand.NewPCG(5, 6))), opt).Index))
+		f.Add(unpacked(f, store(f, f.TempDir(), plain(0, 6), opt).Index))
+	}
+	f.Fuzz(func(t *testing.T, lines string) {
+		ix, err := dataset.ReadIndex(packed(t, lines))
+		if err != nil {
+			return
+		}
+		again, err := dataset.ReadIndex(packed(t, unpacked(t, ix)))
+		require.NoError(t, err)
+		require.NoError(t, again.Same(ix))
+		for _, by := range []dataset.By{dataset.ByConversation, dataset.ByTime} {
+			d, err := dataset.Divide(ix, by)
+			if err != nil {
+				require.Equal(t, dataset.ByTime, by)
+				continue
+			}
+			for _, p := range dataset.Parts {
+				if most := d.Most(map[dataset.Part]int{p: 1}, dataset.ReuseNone); most > 0 {
+					got, err := d.Draw(dataset.Draw{Part: p, Prompts: most, Warmup: min(most, 256)})
+					require.NoError(t, err, "what suffices can be drawn")
+					require.Len(t, got.Rows, most)
+				}
+			}
+		}
+	})
+}
