@@ -286,7 +286,11 @@ func (r *loadgenRate) measure(ctx context.Context, spec bench.Spec, progress *pr
 		}
 		why := bench.Unfit(point)
 		again := why != "" && repeated == ""
-		if err := r.keep(point, name, again, files); err != nil || !again {
+		file := name
+		if again {
+			file += ".first"
+		}
+		if err := r.keep(point, file, files); err != nil || !again {
 			return point, repeated, err
 		}
 		repeated = why
@@ -294,15 +298,12 @@ func (r *loadgenRate) measure(ctx context.Context, spec bench.Spec, progress *pr
 }
 
 // keep stores a load point's records where they are wanted; nothing in them holds the key.
-func (r *loadgenRate) keep(p *bench.Point, name string, first bool, files *[]string) error { //nolint:revive // which of two files
+func (r *loadgenRate) keep(p *bench.Point, name string, files *[]string) error {
 	if r.out == "" {
 		return nil
 	}
 	for _, rec := range p.Recording.Records {
 		rec.Error, rec.Finish = r.clean(rec.Error), r.clean(rec.Finish)
-	}
-	if first {
-		name += ".first"
 	}
 	path := filepath.Join(r.out, name+".jsonl.zst")
 	file, err := newRecordsFile(path)
