@@ -209,13 +209,14 @@ func drawOf(c *contract.Contract, s contract.Scenario, phase string, block int) 
 	default:
 		reuse = dataset.ReuseBlocks
 	}
+	ds, _ := c.Dataset(s.Dataset)
 	need := dataset.NeedOf(s, 0, nil, reuse)
 	if s.WarmupWaves == 0 {
 		need.Warmup = 0
 	}
 	return &worker.DatasetDraw{Dataset: s.Dataset, By: byOf(c, s.Dataset), Draw: dataset.Draw{
 		Seed: c.Seed, Phase: phase, Scenario: s.Name, Block: block, Part: part, Prompts: need.Prompts, Warmup: need.Warmup, Reuse: reuse,
-	}}
+	}, Private: ds.Private}
 }
 
 // rowsLeft refuses blocks that the datasets have no rows for: void ones were replaced more often than the contract foresaw.

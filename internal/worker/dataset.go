@@ -18,6 +18,7 @@ type DatasetDraw struct {
 	Dataset string       `json:"dataset"` // sha256:…
 	By      dataset.By   `json:"by"`
 	Draw    dataset.Draw `json:"draw"`
+	Private bool         `json:"private,omitempty"` // the contract says so: without its key the dataset is not sent
 }
 
 // Tokenizer is where a model's tokenizer.json lies on the host, and interpreters that may have the library to read it.

@@ -163,6 +163,7 @@ func (s datasets) store(ctx context.Context, o HostOptions, r datasetRequest) (a
 	}
 	defer unlock()
 	was, missing := s.described(r.Digest)
+	r.Private = r.Private || was.Private // also where somebody removed the key
 	set, err := s.join(r, missing == nil)
 	if err != nil {
 		return nil, err

@@ -152,6 +152,11 @@ func TestOncePrivateAlwaysPrivate(t *testing.T) {
 	shown, err := r.client.Dataset(t.Context(), s.Digest, "")
 	require.NoError(t, err)
 	require.True(t, shown.Description.Private)
+	require.NoError(t, os.Remove(filepath.Join(r.workdir, "datasets", strings.Replace(s.Digest, ":", "-", 1)+".jsonl.key")))
+	rekeyed, err := r.client.StoreDataset(t.Context(), a)
+	require.NoError(t, err)
+	require.True(t, rekeyed.Description.Private, "a lost key makes nothing public")
+	require.NotEqual(t, closed.Index.SHA256, rekeyed.Index.SHA256)
 	for _, name := range []string{".jsonl", ".jsonl.key", ".index.jsonl.gz", ".description.json"} {
 		info, err := os.Stat(filepath.Join(r.workdir, "datasets", strings.Replace(s.Digest, ":", "-", 1)+name))
 		require.NoError(t, err)
@@ -259,7 +264,8 @@ func TestRowsThatCannotBeDrawnAreNoCandidatesFault(t *testing.T) {
 	require.Equal(t, fault.NotFound, fault.CodeOf(err), "%v", err)
 	require.ErrorContains(t, err, "is not on this host")
 
-	many := textPoint("many", s.Digest)
+	many, sealed := textPoint("many", s.Digest), textPoint("a", s.Digest)
+	sealed.Rows.Private = true
 	many.Rows.Draw.Block = 1000
 	for _, c := range []struct {
 		name  string
@@ -271,6 +277,10 @@ func TestRowsThatCannotBeDrawnAreNoCandidatesFault(t *testing.T) {
 		{"damaged", textPoint("a", s.Digest), "is not what was stored", func() {
 			path := filepath.Join(r.workdir, "datasets", strings.Replace(s.Digest, ":", "-", 1)+".jsonl")
 			require.NoError(t, os.WriteFile(path, bytes.Replace(raw, []byte("row 3"), []byte("row X"), 1), 0o600))
+		}},
+		{"public", sealed, "its key is gone", func() {
+			path := filepath.Join(r.workdir, "datasets", strings.Replace(s.Digest, ":", "-", 1)+".jsonl")
+			require.NoError(t, os.WriteFile(path, raw, 0o600))
 		}},
 	} {
 		c.harm()

@@ -6,10 +6,15 @@ import (
 
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/dataset"
+	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
 // Draw puts the rows of a draw into a spec, with what proves them.
 func Draw(set *dataset.Set, d DatasetDraw, spec *bench.Spec) error {
+	if d.Private && !set.Private() {
+		return fault.New(fault.Corrupt, "dataset %s is private, and its key is gone from the host", d.Dataset).At("dataset", d.Dataset).
+			Hint("put the key file back from a copy; or add the dataset again with --private and open a new campaign, since another key divides it otherwise")
+	}
 	division, err := dataset.Divide(set.Index, d.By)
 	if err != nil {
 		return err
