@@ -17,6 +17,7 @@ import (
 
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
 const loadgenUsage = `usage: sotaloop loadgen run --url http://HOST:PORT … (--help lists its flags)
@@ -103,7 +104,7 @@ func certify(ctx context.Context, s streams, mock *bench.Mock, spec certificatio
 	measure := func() (*bench.Certificate, error) { return bench.Certify(ctx, "http://"+address, spec.CertifySpec) }
 	if spec.shards != 1 {
 		measure = func() (*bench.Certificate, error) {
-			return bench.CertifySharded(ctx, "http://"+address, spec.CertifySpec, shardsOf(spec.shards, s.Err))
+			return bench.CertifySharded(ctx, "http://"+address, spec.CertifySpec, worker.Shards(spec.shards, s.Err))
 		}
 	}
 	c, err := measure()

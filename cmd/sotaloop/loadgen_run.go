@@ -24,6 +24,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/dataset"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/redact"
+	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
 // loadgenRunUsage is the help of `sotaloop loadgen run`.
@@ -142,7 +143,7 @@ func (r *loadgenRun) offer(ctx context.Context, stderr io.Writer, progress *prog
 	if r.shards == 1 {
 		return bench.Run(ctx, r.target, r.spec, progress.show)
 	}
-	return bench.RunSharded(ctx, r.target, r.spec, shardsOf(r.shards, stderr), progress.show)
+	return bench.RunSharded(ctx, r.target, r.spec, worker.Shards(r.shards, stderr), progress.show)
 }
 
 // parse reads the flags.

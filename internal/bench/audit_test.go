@@ -3,6 +3,8 @@ package bench_test
 import (
 	"context"
 	"net"
+	"net/http"
+	"runtime"
 	"testing"
 	"time"
 
@@ -105,6 +107,7 @@ func TestCertifyArrivals(t *testing.T) {
 	require.Zero(t, a.Failed)
 	require.Greater(t, a.Drawn.P, 0.001)
 	require.Positive(t, a.Sent.D)
+	require.NotEqual(t, a.Drawn, a.Sent, "no two requests are sent at the very instants of their plan")
 	require.GreaterOrEqual(t, a.LateSendMS.P50, 0.0)
 	for _, bad := range []bench.ArrivalsSpec{{Rate: -1, Duration: time.Hour}, {Rate: 50, Duration: time.Second}} {
 		_, err = bench.CertifyArrivals(t.Context(), "http://127.0.0.1:1", bad)
@@ -139,4 +142,42 @@ func TestPoissonTestTellsTheOthers(t *testing.T) {
 	}
 	_, err = bench.PoissonTest(good[:3], 100)
 	require.Error(t, err)
+}
+
+// TestEveryFigureOfTheAuditIsMeasured runs a real load under limits that nothing can keep: each figure that this system
+// gives is there, is judged, and limits the point by itself.
+func TestEveryFigureOfTheAuditIsMeasured(t *testing.T) {
+	t.Parallel()
+	run := func(limits bench.Limits) *bench.Point {
+		s := &server{ttft: 20 * time.Millisecond, itl: 5 * time.Millisecond, breaks: func(n int, _ http.ResponseWriter) bool {
+			if n%10 == 0 {
+				runtime.GC() // a pause of this process is one of the client's
+			}
+			return false
+		}}
+		spec := open(100, 600*time.Millisecond)
+		spec.Limits = limits
+		point, err := bench.Run(t.Context(), serve(t, s), spec, nil)
+		require.NoError(t, err)
+		require.True(t, point.Audit.WiderLimits)
+		return point
+	}
+	wide := bench.Limits{LateSend: time.Hour, LateShare: 1e9, LoopLag: time.Hour, GCPause: time.Hour, Steal: 2, CPUShare: 2}
+	require.Empty(t, run(wide).Audit.Reasons)
+	for name, tight := range map[string]func(*bench.Limits){
+		"late_send_p99_ms": func(l *bench.Limits) { l.LateSend, l.LateShare = 1, 1e-12 },
+		"loop_lag_p99_ms":  func(l *bench.Limits) { l.LoopLag = 1 },
+		"gc_pause_max_ms":  func(l *bench.Limits) { l.GCPause = 1 },
+		"cpu_share":        func(l *bench.Limits) { l.CPUShare = 1e-9 },
+	} {
+		limits := wide
+		tight(&limits)
+		point := run(limits)
+		require.True(t, point.Audit.ClientLimited, name)
+		require.Len(t, point.Audit.Reasons, 1)
+		require.Contains(t, point.Audit.Reasons[0], name+" ")
+	}
+	if runtime.GOOS == "linux" {
+		require.NotNil(t, run(wide).Audit.Steal, "of /proc/stat; whether any is stolen is the hypervisor's")
+	}
 }

@@ -113,7 +113,7 @@ func TestForeignMetricsAreNamedAsOurs(t *testing.T) {
 const (
 	smallVLLM   = `{"model_id":"m","completed":2,"failed":1,"total_input_tokens":8,"total_output_tokens":6,"duration":3,"request_throughput":0.667,"output_throughput":2,"total_token_throughput":4.667,"request_rate":"inf","max_concurrency":null,"mean_ttft_ms":10,"mean_tpot_ms":NaN,"label":"NaN, Infinity \" and so on"`
 	smallSGLang = `{"total_output_tokens_retokenized":6,"completed":2,"total_input_tokens":8,"total_output_tokens":6,"duration":3,"request_throughput":0.667,"output_throughput":2,"total_throughput":4.667,"request_rate":Infinity,"max_concurrency":3,"mean_ttft_ms":10`
-	details     = `,"ttfts":[0.005,0.015,0],"itls":[[0.1,0.1],[0.1,0.1],[]],"output_lens":[3,3,0],"generated_texts":["a","b",""],"errors":["","","refused"]`
+	details     = `,"ttfts":[0.005,0.015,0],"itls":[[0.1,0.1],[0.1,0.1],[]],"output_lens":[3,3,0],"generated_texts":["\" NaN","b",""],"errors":["","","refused"]`
 )
 
 func TestReadForeign(t *testing.T) {
@@ -128,6 +128,7 @@ func TestReadForeign(t *testing.T) {
 	require.Equal(t, "m", runs[1].Model)
 	require.Equal(t, 1, runs[2].Failed)
 	require.Empty(t, runs[2].Requests)
+	require.Equal(t, `" NaN`, runs[0].Requests[0].Text, "what stands in a string is no figure")
 	_, known := runs[1].Metrics.Get("mean_tpot_ms")
 	require.False(t, known, "NaN is no figure")
 	rate, _ := runs[2].Metrics.Get("success_rate")

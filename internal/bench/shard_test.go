@@ -109,10 +109,27 @@ func TestShardsSendWhatOneProcessSends(t *testing.T) {
 			require.Len(t, many.Audit.Shards, 3)
 			if one.Recording.Header.Scenario.Arrival == contract.ArrivalClosed {
 				require.LessOrEqual(t, shared.most.Load(), int64(5), "slots are shared, too")
+				slots := map[int]int{}
+				for _, r := range many.Recording.Records {
+					slots[r.Slot]++
+					require.Equal(t, r.Shard, r.Slot%3)
+				}
+				require.Len(t, slots, 5, "each has a number of its own")
 			}
 			if one.Counts.Offered == many.Counts.Offered { // an open loop's tail is as long as it takes
 				require.Equal(t, promptsOf(alone), promptsOf(shared))
 			}
+			require.True(t, slices.IsSortedFunc(many.Recording.Records, func(a, b *bench.Record) int {
+				if a.Role != b.Role || one.Recording.Header.Scenario.Arrival == contract.ArrivalClosed {
+					return 0 // a closed loop's roles follow from its window
+				}
+				return a.Index - b.Index
+			}), "in order of planning")
+			shares := 0.0
+			for _, a := range many.Audit.Shards {
+				shares += *a.CPUSeconds
+			}
+			require.Greater(t, *many.Audit.CPUSeconds, shares, "the processes' CPU time, and the parent's")
 			of := map[int]int{}
 			for _, r := range many.Recording.Records {
 				require.Equal(t, r.Index%3, r.Shard)

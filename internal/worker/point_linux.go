@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -193,6 +194,9 @@ func (r *runner) load(ctx context.Context, e *engine, spec bench.Spec, progress 
 	target := bench.Target{BaseURL: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(e.port)), Path: e.launch.Endpoint, Model: e.launch.Served}
 	if spec.Scenario.Kind == contract.KindRandom && target.Path == bench.PathChat {
 		target.Path = bench.PathCompletions // of a capture: token ids, which a chat does not take
+	}
+	if n := bench.ShardsFor(spec.Scenario, runtime.NumCPU()); n > 1 {
+		return bench.RunSharded(ctx, target, spec, Shards(n, nil), progress)
 	}
 	return bench.Run(ctx, target, spec, progress)
 }

@@ -1,4 +1,4 @@
-package main
+package worker
 
 import (
 	"context"
@@ -12,8 +12,9 @@ import (
 	"github.com/sotaloop/sotaloop/internal/bench"
 )
 
-// shardsOf makes n processes of this program share a load.
-func shardsOf(n int, stderr io.Writer) bench.Shards {
+// Shards makes n processes of this program, which has the command `loadgen shard`, share a load. What they say of
+// failures goes to stderr, which may be nil.
+func Shards(n int, stderr io.Writer) bench.Shards {
 	return bench.Shards{N: n, Start: func(ctx context.Context) (io.ReadWriteCloser, error) { return startShard(ctx, stderr) }}
 }
 
