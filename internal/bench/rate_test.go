@@ -3,6 +3,7 @@ package bench_test
 import (
 	"math"
 	"math/rand/v2"
+	"net/http"
 	"testing"
 	"time"
 
@@ -212,4 +213,45 @@ func TestRateProbe(t *testing.T) {
 	terms.ArrivalSeed = 9
 	require.EqualValues(t, 9, terms.Probe(base, 1, 4).ArrivalSeed)
 	require.Nil(t, base.Scenario.RequestRate, "the base is as it was")
+}
+
+// TestArrivalsAreStretched holds that two rates of one arrival seed have the same draw, the prompts apart.
+func TestArrivalsAreStretched(t *testing.T) {
+	t.Parallel()
+	slow, fast := 5.0, 10.0
+	s := contract.Scenario{Arrival: contract.ArrivalPoisson, RequestRate: &slow}
+	one := bench.OpenSchedule(s, 3, 8*time.Second, 2*time.Second, 5)
+	s.RequestRate = &fast
+	two := bench.OpenSchedule(s, 3, 4*time.Second, time.Second, 5)
+	require.Len(t, two, len(one))
+	for i := range one {
+		require.InDelta(t, one[i].At.Seconds(), 2*two[i].At.Seconds(), 1e-6)
+		require.Equal(t, one[i].Role, two[i].Role)
+	}
+}
+
+// TestWhatDoesNotEndIsGivenUp offers a load to a server that answers every second request never.
+func TestWhatDoesNotEndIsGivenUp(t *testing.T) {
+	t.Parallel()
+	hang := make(chan struct{})
+	defer close(hang)
+	target := serve(t, &server{breaks: func(n int, _ http.ResponseWriter) bool {
+		if n%2 == 0 {
+			<-hang
+		}
+		return n%2 == 0
+	}})
+	rate := 100.0
+	spec := bench.Spec{Seed: 5, ArrivalSeed: 6, Vocab: bench.TokenRange{Lo: 1, Hi: 99}, Window: bench.WindowRule{Min: 400 * time.Millisecond}, Drain: 300 * time.Millisecond,
+		Scenario: contract.Scenario{Name: "chat", Kind: contract.KindRandom, InputLen: 4, OutputLen: 2, NumPrompts: 40, Arrival: contract.ArrivalPoisson, RequestRate: &rate, IgnoreEOS: true, Stream: true}}
+	point, err := bench.Run(t.Context(), target, spec, nil)
+	require.NoError(t, err, "given up is no cancellation")
+	require.Equal(t, bench.StatusOK, point.Status, point.Reason)
+	require.Positive(t, point.Counts.Unfinished)
+	require.NoError(t, point.Recording.Check())
+	require.EqualValues(t, 6, point.Recording.Header.Arrivals)
+	share, _ := point.Metrics.Get("success_rate")
+	require.InDelta(t, 0.5, share, 0.3, "what did not end counts against the rate")
+	got := bench.RateTerms{SLA: contract.SLA{"max_p50_ttft_ms": 5000, "min_success_rate": 0.95}}.Judge(rate, point)
+	require.False(t, got.Passed)
 }

@@ -287,6 +287,9 @@ func rowWarnings(rows []compare.Row) []string {
 		if r.Status != compare.StatusOK {
 			count[fmt.Sprintf("launch of %s failed: %s", r.CandidateID, hostText(r.FailureReason, 100))]++
 		}
+		if r.Rate != nil {
+			countRate(count, r)
+		}
 		if a := r.Audit; a != nil {
 			if a.ClientLimited {
 				count["points were limited by the client and can neither win nor lose"]++

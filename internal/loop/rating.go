@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
@@ -14,7 +15,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
-// A rate search runs where a verdict is taken from: in blocks, and in a revalidation. It takes many load points a launch;
+// A rate search runs where a verdict is taken from: in blocks, in a revalidation, and in an A/A. It takes many load points a launch;
 // elsewhere a closed loop stands in for it.
 
 // The slots of a stand-in: what arrives in so many seconds at the geometric mean of the bounds.
@@ -61,9 +62,10 @@ func ratePoint(c *contract.Contract, p worker.Point) worker.Point {
 	return p
 }
 
-// searchesRates says whether launches of a phase carry rate searches.
+// searchesRates says whether launches of a phase carry rate searches: those of verdicts, and of an A/A, which says how
+// much the metric of a verdict deviates by itself.
 func searchesRates(phase string) bool {
-	return phase == string(compare.PhaseBlock) || phase == string(compare.PhaseRevalidate)
+	return slices.Contains([]compare.Phase{compare.PhaseBlock, compare.PhaseRevalidate, compare.PhaseAA}, compare.Phase(phase))
 }
 
 // judgedBy is what a rate passes by.

@@ -106,6 +106,7 @@ func TestRatesAreSearchedInBlocksOnly(t *testing.T) {
 	require.NotZero(t, first.Rate.ArrivalSeed, "which all sides of the block have")
 	require.Zero(t, first.Spec.Window.Min, "the default, since this host is none of ours")
 	require.NotNil(t, plan("revalidate", 0, "chat").Rate)
+	require.NotNil(t, plan("aa", 0, "chat").Rate, "an A/A shows the noise of the metric that a verdict is about")
 	for _, p := range []worker.Point{plan("search", 0, "chat"), plan("search", 0, "preflight"), plan("search", 0, "probe.1.chat"), plan("revalidate", 0, "equality")} {
 		require.Nil(t, p.Rate, p.ID)
 		require.NoError(t, p.Spec.Validate(), p.ID)
@@ -177,4 +178,22 @@ func TestSimulatedHostsHaveShortWindows(t *testing.T) {
 	s.Contract.Host.Simulated = true
 	p, _, _ := s.PlannedPoint(worker.Launch{Phase: "block"}, "chat")
 	require.Equal(t, 2*time.Second, p.Spec.Window.Min)
+}
+
+func TestBenchmarkWarnsOfBoundsAndShortWindows(t *testing.T) {
+	t.Parallel()
+	pass := 9.0
+	for says, r := range map[string]bench.RateResult{
+		"pass at every rate tried":            {Edge: bench.RateAtLeast, Pass: &pass},
+		"pass at no rate tried":               {Edge: bench.RateBelow, Fail: &pass},
+		"ran out of load points":              {Edge: bench.RateBetween, Rate: &pass, Pass: &pass, Fail: &pass, Ended: bench.RateEndPoints},
+		"shorter than five median latencies":  {Edge: bench.RateBetween, Rate: &pass, Pass: &pass, Fail: &pass, Tried: []bench.RateTried{{ShortWindow: true}}},
+		"were limited by the client and can ": {Edge: bench.RateLimited, Fail: &pass},
+	} {
+		row := compare.Row{Status: compare.StatusOK, CandidateID: "sglang-00", Rate: &r, Audit: &compare.Audit{ClientLimited: r.Edge == bench.RateLimited}}
+		warnings := loop.RowWarnings([]compare.Row{row, row})
+		require.Len(t, warnings, 1)
+		require.Contains(t, warnings[0], "2 × ")
+		require.Contains(t, warnings[0], says)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -221,6 +222,23 @@ func rateLine(r *bench.RateResult) string {
 		return fmt.Sprintf("below %v requests/s: no rate tried passes (%d load points)", round(*r.Fail), len(r.Tried))
 	}
 	return fmt.Sprintf("no result: what does not pass at %v requests/s was limited by the client or unsettled", round(*r.Fail))
+}
+
+// countRate counts what a reader of a rate search's figure should know.
+func countRate(count map[string]int, r compare.Row) {
+	switch r.Rate.Edge {
+	case bench.RateAtLeast:
+		count[fmt.Sprintf("launches of %s pass at every rate tried: its highest rate is not known, a campaign with a higher rate_search.high would tell", r.CandidateID)]++
+	case bench.RateBelow:
+		count[fmt.Sprintf("launches of %s pass at no rate tried and fail the SLA", r.CandidateID)]++
+	case bench.RateBetween:
+		if r.Rate.Ended == bench.RateEndPoints {
+			count[fmt.Sprintf("rate searches of %s ran out of load points before their brackets were narrow and confirmed", r.CandidateID)]++
+		}
+	}
+	if slices.ContainsFunc(r.Rate.Tried, func(x bench.RateTried) bool { return x.ShortWindow }) {
+		count[fmt.Sprintf("rate searches of %s had windows shorter than five median latencies: more num_prompts make them longer", r.CandidateID)]++
+	}
 }
 
 // triedLines are a rate search's load points in order, a line each.
