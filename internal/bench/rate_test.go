@@ -255,3 +255,21 @@ func TestWhatDoesNotEndIsGivenUp(t *testing.T) {
 	got := bench.RateTerms{SLA: contract.SLA{"max_p50_ttft_ms": 5000, "min_success_rate": 0.95}}.Judge(rate, point)
 	require.False(t, got.Passed)
 }
+
+// TestRateSearchAsksAgainWhereItIsUndecided gives histories whose fit is exactly one half somewhere.
+func TestRateSearchAsksAgainWhereItIsUndecided(t *testing.T) {
+	t.Parallel()
+	terms := rateTerms(2, 64)
+	at := func(rate float64, passed bool) bench.RateTried { return bench.RateTried{Rate: rate, Passed: passed} }
+	for _, tc := range []struct {
+		tried []bench.RateTried
+		next  float64
+	}{
+		{[]bench.RateTried{at(10, true), at(10.2, false), at(10, false)}, 10},
+		{[]bench.RateTried{at(10, true), at(10.2, false), at(10.2, true)}, 10.2},
+		{[]bench.RateTried{at(10, false), at(16, true)}, 10}, // both say it of each other: the lower one first
+		{[]bench.RateTried{at(10, false), at(16, true), at(10, true), at(16, false)}, 10},
+	} {
+		require.InDelta(t, tc.next, terms.Next(tc.tried), 0, "%+v", tc.tried)
+	}
+}
