@@ -5,8 +5,11 @@ package worker_test
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,4 +144,26 @@ func TestRateTermsAreChecked(t *testing.T) {
 		edit(one.Rate)
 		require.ErrorContains(t, r.client.Start(t.Context(), r.plan("rate", r.launch("l1", nil, one)), nil), says)
 	}
+}
+
+// TestRateSearchOfAKilledWorker leaves no half of a search: the run is lost without a word of the point, and the launch
+// that is planned again searches from its beginning, which is the same.
+func TestRateSearchOfAKilledWorker(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	p := r.plan("lost", r.launch("l1", []string{"itl=1ms"}, ratePoint("chat", 200, 400)))
+	require.NoError(t, r.client.Start(t.Context(), p, nil))
+	first := filepath.Join(r.workdir, "runs", "lost", "launches", "l1", "points", "chat@rate-01.jsonl.zst")
+	r.until("lost", func(worker.Status) bool { _, err := os.Stat(first); return err == nil })
+	require.NoError(t, syscall.Kill(r.workerPID("lost"), syscall.SIGKILL))
+	st := r.finish("lost")
+	require.Equal(t, worker.StateLost, st.State)
+	require.Equal(t, "run.started launch.started launch.ready", kinds(st))
+	_, err := r.client.Reap(t.Context(), "lost")
+	require.NoError(t, err)
+
+	again := r.run(r.plan("again", p.Launches...))
+	done := event(t, again, worker.EventPointDone)
+	require.NotEmpty(t, done.Rate.Ended)
+	require.InDelta(t, p.Launches[0].Points[0].Rate.Next(nil), done.Rate.Tried[0].Rate, 0)
 }
