@@ -21,7 +21,7 @@ type transport interface {
 // needs the instants of the socket: everything is stamped when the read returned, before anything was parsed.
 type conn struct {
 	clk  *clock
-	link transport
+	link transport // nil while it is opened
 	// ended takes the end of a request, on the reader's thread; the connection is idle then, or dead.
 	ended func(c *conn, j *job, err error)
 
@@ -117,7 +117,19 @@ func (c *conn) abandon(cause error) {
 		c.cause = cause
 	}
 	c.dead = c.dead || c.job == nil
-	c.link.shut()
+	if c.link != nil {
+		c.link.shut()
+	}
+}
+
+// connect gives the connection its transport. One that was abandoned while it was opened is shut at once.
+func (c *conn) connect(link transport) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link = link
+	if c.cause != nil {
+		link.shut()
+	}
 }
 
 // isDead says whether the connection is of no more use.

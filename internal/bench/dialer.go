@@ -109,7 +109,7 @@ func (d *dialer) attach(raw net.Conn, c *conn) error {
 		return d.poll.add(tcp, c, released)
 	}
 	r := reader{raw: raw}
-	c.link = r
+	c.connect(r)
 	go r.readAll(c, released)
 	return nil
 }

@@ -101,7 +101,7 @@ func (p *poller) add(tcp *net.TCPConn, c *conn, released func()) error {
 	_ = tcp.Close()
 	l := p.loops[int(p.turn.Add(1))%len(p.loops)]
 	link := &pollLink{loop: l, fd: fd, conn: c, released: released}
-	c.link = link
+	c.connect(link)
 	if err := l.watch(fd, link); err != nil {
 		l.forget(link)
 		return err

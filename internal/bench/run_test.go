@@ -410,3 +410,15 @@ func TestBadInput(t *testing.T) {
 		})
 	}
 }
+
+// TestCancelWhileConnecting ends points while their connections are being opened, again and again.
+func TestCancelWhileConnecting(t *testing.T) {
+	t.Parallel()
+	target := serve(t, &server{})
+	for i := range 30 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*300*time.Microsecond)
+		_, err := bench.Run(ctx, target, closed(1000, 60), nil)
+		require.Error(t, err)
+		cancel()
+	}
+}
