@@ -287,22 +287,6 @@ func (d *drafting) sla(c *contract.Contract) error {
 	if err := c.SLA.Validate(); err != nil {
 		return err
 	}
-	for key := range c.SLA {
-		q := map[string]float64{"50": 0.5, "95": 0.95, "99": 0.99}[strings.TrimPrefix(key[:min(len(key), 7)], "max_p")]
-		if q == 0 {
-			continue
-		}
-		for _, s := range c.Scenarios {
-			if s.RateSearch != nil {
-				continue // vetRates knows what it is judged by
-			}
-			edges := unmeasured(s)
-			if need := int(math.Ceil(10/(1-q) - 1e-9)); s.NumPrompts-edges < need {
-				return fault.New(fault.InvalidInput, "%s needs %d requests a launch in the measured window, scenario %q has %d", key, need, s.Name, max(0, s.NumPrompts-edges)).
-					At("scenarios.num_prompts", fmt.Sprint(s.NumPrompts), fmt.Sprintf("at least %d", need+edges)).Hint("raise num_prompts or judge a lower percentile")
-			}
-		}
-	}
 	return nil
 }
 

@@ -57,7 +57,7 @@ const (
 
 func on(digest string, edit func(*contract.Scenario)) loop.OpenRequest {
 	slots := 2
-	s := contract.Scenario{Name: "chat", Kind: contract.KindText, Dataset: digest, NumPrompts: 20, MaxConcurrency: &slots}
+	s := contract.Scenario{Name: "chat", Kind: contract.KindText, Dataset: digest, NumPrompts: 24, MaxConcurrency: &slots}
 	if edit != nil {
 		edit(&s)
 	}
@@ -69,7 +69,7 @@ func on(digest string, edit func(*contract.Scenario)) loop.OpenRequest {
 func TestOpeningOnADataset(t *testing.T) {
 	t.Parallel()
 	h := newHost()
-	counted, plain := h.has(t, promptRow, 3000, dataset.Options{}, words), h.has(t, messageRow, 3000, dataset.Options{Private: true}, nil)
+	counted, plain := h.has(t, promptRow, 4500, dataset.Options{}, words), h.has(t, messageRow, 4500, dataset.Options{Private: true}, nil)
 	home := t.TempDir()
 	l := newLoop(t, home, h)
 
@@ -83,7 +83,7 @@ func TestOpeningOnADataset(t *testing.T) {
 	require.Equal(t, 5, c.Scenarios[0].OutputLen)
 	d := c.Datasets[0]
 	require.Equal(t, counted, d.Digest)
-	require.Equal(t, 3000, d.Rows)
+	require.Equal(t, 4500, d.Rows)
 	require.Equal(t, "conversation", d.By)
 	require.Equal(t, 10+7, c.LongestSequence())
 	require.Contains(t, strings.Join(out.Assumed, "\n"), "the medians of its dataset")
@@ -107,8 +107,8 @@ func TestOpeningOnADataset(t *testing.T) {
 func TestOpeningRefusesWhatADatasetCannotDo(t *testing.T) {
 	t.Parallel()
 	h := newHost()
-	prompts, messages := h.has(t, promptRow, 3000, dataset.Options{}, nil), h.has(t, messageRow, 3000, dataset.Options{}, nil)
-	timed, small := h.has(t, timedRow, 3000, dataset.Options{}, nil), h.has(t, promptRow, 400, dataset.Options{}, nil)
+	prompts, messages := h.has(t, promptRow, 4500, dataset.Options{}, nil), h.has(t, messageRow, 4500, dataset.Options{}, nil)
+	timed, small := h.has(t, timedRow, 4500, dataset.Options{}, nil), h.has(t, promptRow, 400, dataset.Options{}, nil)
 	other := h.has(t, promptRow, 2999, dataset.Options{}, nil)
 	swapped := h.sets[other]
 	swapped.Index = h.sets[prompts].Index
@@ -147,7 +147,7 @@ func TestOpeningRefusesWhatADatasetCannotDo(t *testing.T) {
 	}
 	_, err := l.Open(t.Context(), on(small, func(s *contract.Scenario) { s.Reuse = contract.ReuseBlocks }))
 	require.NoError(t, err, "what the refusal offers is enough")
-	_, err = l.Open(t.Context(), on(timed, replay))
+	_, err = l.Open(t.Context(), on(timed, func(s *contract.Scenario) { replay(s); s.NumPrompts = 26 }))
 	require.NoError(t, err)
 }
 

@@ -238,6 +238,9 @@ func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, 
 	if err := d.found(c, r.Host, facts, gpus); err != nil {
 		return nil, nil, nil, err
 	}
+	if err := vetRequests(c); err != nil {
+		return nil, nil, nil, err
+	}
 	c.Policy, c.Approvers = l.opt.Policy.Digest, l.approversDigest()
 	c.Seed, err = drawSeed()
 	c.Cost = project(c)
