@@ -30,7 +30,7 @@ func TestASearchIsScreenedByProbes(t *testing.T) {
 	for _, c := range found.list("candidates") {
 		_, measured := c["chat"]
 		switch c.text("status") {
-		case "ok":
+		case "ok": // in the search, or screened there and raced
 			require.True(t, measured, "%s", c)
 			full[c.text("candidate")] = true
 		case "screened":
@@ -47,6 +47,9 @@ func TestASearchIsScreenedByProbes(t *testing.T) {
 	probed := map[string]bool{}
 	for _, row := range readLines[answer](t, filepath.Join(a.runDir, "benchmark", "candidates.jsonl")) {
 		candidate := row.text("candidate_id")
+		if row.text("phase") == "race" {
+			continue
+		}
 		switch row["workload"].(map[string]any)["scenario"] {
 		case "chat":
 			require.True(t, full[candidate], "%s", candidate)
@@ -58,9 +61,14 @@ func TestASearchIsScreenedByProbes(t *testing.T) {
 		require.True(t, probed[candidate], "%s", candidate)
 	}
 	require.True(t, probed["sglang-00"], "what the others' probes are held against")
+	race := found["effort"].(map[string]any)["race"].(map[string]any)
+	require.NotEmpty(t, race["winner"])
+	require.NotEmpty(t, race["ended"])
 	a.verified(w)
 	led := readLedger(t, a.runDir)
 	led.nothingTwice(t, w)
+	require.EqualValues(t, race["launches"], led.count("launch.ended", "phase")["race"], "%s", race)
+	require.LessOrEqual(t, race["launches"], race["of"])
 	for i, launch := range led["launch.ended"] { // the build's first launch here measured nothing
 		require.Equal(t, i == 0, launch["cold"] != nil, "%s", launch)
 	}

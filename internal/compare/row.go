@@ -28,14 +28,18 @@ type Phase string
 // The phases. An empty phase is a foreign row's and counts as PhaseBlock when the row has a block.
 const (
 	PhaseSearch     Phase = "search"
+	PhaseRace       Phase = "race" // of a search's finalists
 	PhaseBlock      Phase = "block"
 	PhaseRevalidate Phase = "revalidate"
 	PhaseAA         Phase = "aa"
 	PhaseCross      Phase = "cross_check" // of another load client: it enters no verdict and no ranking
 )
 
+// Searching says whether a phase only chooses what is measured again.
+func (p Phase) Searching() bool { return p == PhaseSearch || p == PhaseRace }
+
 // Phases lists the valid phases.
-var Phases = []string{string(PhaseSearch), string(PhaseBlock), string(PhaseRevalidate), string(PhaseAA), string(PhaseCross)}
+var Phases = []string{string(PhaseSearch), string(PhaseRace), string(PhaseBlock), string(PhaseRevalidate), string(PhaseAA), string(PhaseCross)}
 
 // Row is one measured point: one candidate under one scenario in one launch, one JSON object a line of
 // benchmark/candidates.jsonl. Pointers are null where nothing was measured or declared; 0 is never a placeholder.

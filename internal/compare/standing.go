@@ -89,13 +89,13 @@ func candidates(rows []Row) [][]*Row {
 			order = append(order, key)
 		}
 		groups[key] = append(groups[key], r)
-		blocks[key] = blocks[key] || r.Phase != PhaseSearch
+		blocks[key] = blocks[key] || !r.Phase.Searching()
 	}
 	var out [][]*Row
 	for _, key := range order {
 		group := groups[key]
 		if blocks[key] {
-			group = slices.DeleteFunc(group, func(r *Row) bool { return r.Phase == PhaseSearch })
+			group = slices.DeleteFunc(group, func(r *Row) bool { return r.Phase.Searching() })
 		}
 		out = append(out, group)
 	}
@@ -106,7 +106,7 @@ func summarise(group []*Row, t RankTerms) Standing {
 	r := group[0]
 	s := Standing{
 		Scenario: r.Scenario(), Framework: r.Framework, Side: r.SideName(), Candidate: r.CandidateID, Status: StatusOK,
-		Metrics: Metrics{}, Launches: len(group), Searched: r.Phase == PhaseSearch, Row: r,
+		Metrics: Metrics{}, Launches: len(group), Searched: r.Phase.Searching(), Row: r,
 	}
 	s.Primary, _ = primary(Terms{Scenarios: t.Scenarios}, s.Scenario, r)
 	tally := Tally{Why: []string{}}

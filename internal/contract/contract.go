@@ -125,6 +125,7 @@ type Blocks struct {
 type Budget struct {
 	Launches    int     `json:"launches"` // search launches a framework, crashes included
 	MaxGPUHours float64 `json:"max_gpu_hours,omitempty"`
+	Race        int     `json:"race_launches,omitempty"` // of a framework's finalists, beside the search's
 }
 
 // Cost is the projection of one phase.

@@ -206,6 +206,10 @@ func (d *drafting) terms(c *contract.Contract) error {
 	if c.Budget.Launches < 1 || c.Budget.Launches > 100 {
 		return fault.New(fault.InvalidInput, "budget_launches %d is out of range", c.Budget.Launches).At("budget_launches", fmt.Sprint(c.Budget.Launches), "1 to 100")
 	}
+	if c.Budget.Launches >= fewestScreened && (c.Study == contract.StudySOTA || c.Study == contract.StudyTune) {
+		c.Budget.Race = c.Budget.Launches / 2
+		d.assume("race_launches: %d a framework, beside the search's, for fresh launches of its finalists; a race without challengers takes none", c.Budget.Race)
+	}
 	if err := d.scenarios(c); err != nil {
 		return err
 	}

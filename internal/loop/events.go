@@ -162,6 +162,17 @@ type SearchEnded struct {
 	Why      string             `json:"why"`
 	Failed   string             `json:"failed,omitempty"`        // preflight failure: the framework did not serve the model
 	Default  bool               `json:"default_space,omitempty"` // the caller named no space
+	Race     *RaceEnded         `json:"race,omitempty"`
+}
+
+// RaceEnded is how the race of a search's finalists ended. Winner holds every scenario in which no other candidate's mean
+// lies more than 1 % above its own.
+type RaceEnded struct {
+	Winner   string            `json:"winner,omitempty"`
+	Launches int               `json:"launches"`
+	GPUHours float64           `json:"gpu_hours"`
+	Why      string            `json:"why"`
+	Out      map[string]string `json:"out"` // finalist → why it was raced no further
 }
 
 // VerdictTaken is a look at the blocks, recorded once a look.

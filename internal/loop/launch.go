@@ -148,7 +148,7 @@ func uses(launches []worker.Launch, special map[string]string) map[string]string
 	for _, l := range launches {
 		for _, p := range l.Points {
 			out[p.ID] = useMain
-			if _, _, ok := probeOf(p.ID); ok && l.Phase == string(compare.PhaseSearch) {
+			if _, _, ok := probeOf(p.ID); ok && mayScreen(l.Phase) {
 				out[p.ID] = useProbe
 			}
 			if u, ok := special[p.ID]; ok {

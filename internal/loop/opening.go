@@ -409,6 +409,9 @@ func project(c *contract.Contract) []contract.Cost {
 	var out []contract.Cost
 	if c.Study == contract.StudySOTA || c.Study == contract.StudyTune {
 		out = append(out, phase("search", string(compare.PhaseSearch), sides*c.Budget.Launches))
+		if c.Budget.Race > 0 {
+			out = append(out, phase("race", string(compare.PhaseRace), sides*c.Budget.Race))
+		}
 	}
 	out = append(out, phase("blocks", string(compare.PhaseBlock), sides*blocks))
 	if c.Study == contract.StudySOTA {

@@ -20,14 +20,19 @@ const (
 	fewestScreened = 6  // launches a search must have before probes save any
 	largestProbe   = 64 // requests
 	smallestProbe  = 8
+	mostProbes     = 1000 // of one launch
 	probePrefix    = "probe."
 )
 
 // screens says whether a search is screened by probes: the strategy asks for them, the budget is worth it, and every
 // scenario's requests can be drawn at will.
 func screens(c *contract.Contract, strategy string) bool {
-	drawn := !slices.ContainsFunc(c.Scenarios, func(s contract.Scenario) bool { return s.Kind != contract.KindRandom })
-	return strategy == string(search.Auto) && c.Budget.Launches >= fewestScreened && drawn
+	return strategy == string(search.Auto) && c.Budget.Launches >= fewestScreened && drawnAtWill(c)
+}
+
+// drawnAtWill says whether every scenario's prompts are drawn from the vocabulary.
+func drawnAtWill(c *contract.Contract) bool {
+	return !slices.ContainsFunc(c.Scenarios, func(s contract.Scenario) bool { return s.Kind != contract.KindRandom })
 }
 
 // probeID names the k-th probe of a scenario, from 1.
@@ -41,9 +46,18 @@ func probeOf(id string) (k int, scenario string, ok bool) {
 	return k, scenario, is && cut && err == nil && k >= 1
 }
 
+// launchAt is where in a campaign a launch that may be screened stands: its phase, and its round in a race.
+type launchAt struct {
+	phase string
+	round int
+}
+
+// mayScreen says whether launches of a phase may be gated.
+func mayScreen(phase string) bool { return compare.Phase(phase).Searching() }
+
 // probePoint is a burst that fills the scenario's slots once: it saturates the engine, and takes as long as one of its
-// waves. The first of a launch warms it up. Every candidate's k-th probe has the same prompts.
-func probePoint(c *contract.Contract, s contract.Scenario, k int) worker.Point {
+// waves. The first of a launch warms it up. Every candidate's k-th probe has the same prompts, in a race that of its round.
+func probePoint(c *contract.Contract, s contract.Scenario, k int, at launchAt) worker.Point {
 	s = standIn(s)
 	p := s
 	p.Name, p.Arrival, p.Primary, p.RequestRate, p.MaxConcurrency, p.WarmupWaves = probeID(k, s.Name), contract.ArrivalBurst, contract.PrimaryMetric(contract.ArrivalBurst), nil, nil, 0
@@ -52,13 +66,13 @@ func probePoint(c *contract.Contract, s contract.Scenario, k int) worker.Point {
 	}
 	p.NumPrompts = min(max(slots(s), smallestProbe), largestProbe)
 	return worker.Point{ID: p.Name, Flush: true, Spec: bench.Spec{
-		Scenario: p, Seed: bench.MixSeed(c.Seed, string(compare.PhaseSearch)+"/probe", s.Name, k), Phase: string(compare.PhaseSearch), Vocab: vocabulary(c),
+		Scenario: p, Seed: bench.MixSeed(c.Seed, at.phase+"/probe", s.Name, mostProbes*at.round+k), Phase: at.phase, Block: at.round, Vocab: vocabulary(c),
 	}}
 }
 
 // screened turns what a launch should measure into its load points: probes of every scenario rung by rung, each behind a
 // gate on those before, and the contract's scenarios. scale is what a probe's inverse makespan is worth as a score.
-func screened(c *contract.Contract, rungs []search.Rung, scale float64) []worker.Point {
+func screened(c *contract.Contract, rungs []search.Rung, scale float64, at launchAt) []worker.Point {
 	var out []worker.Point
 	var probes []string
 	taken := 0
@@ -71,11 +85,11 @@ func screened(c *contract.Contract, rungs []search.Rung, scale float64) []worker
 		for range r.Probes {
 			taken++
 			for _, s := range c.Scenarios {
-				now = append(now, probePoint(c, s, taken))
+				now = append(now, probePoint(c, s, taken, at))
 			}
 		}
 		if r.Points {
-			now = append(now, points(c, string(compare.PhaseSearch), 0)...)
+			now = append(now, points(c, at.phase, at.round)...)
 		}
 		for _, p := range now {
 			if p.Gate = gate; p.Spec.Scenario.Arrival == contract.ArrivalBurst && strings.HasPrefix(p.ID, probePrefix) {
@@ -99,9 +113,14 @@ func probeRows(s *State, candidate string) []compare.Row {
 // probeScores are a candidate's probes in order, each over all scenarios: the inverse of the geometric mean of their
 // makespans, in 1/s. One that failed in any scenario is none.
 func (s *State) probeScores(candidate string) []float64 {
+	return scoresOf(s.Contract, probeRows(s, candidate))
+}
+
+// scoresOf are the probes of one launch's rows.
+func scoresOf(c *contract.Contract, rows []compare.Row) []float64 {
 	sums, counts := map[int]float64{}, map[int]int{}
 	last := 0
-	for _, r := range probeRows(s, candidate) {
+	for _, r := range rows {
 		k, _, ok := probeOf(r.Workload.Scenario)
 		v, measured := r.Metrics.Get(contract.PrimaryMetric(contract.ArrivalBurst))
 		if !ok || !measured || v <= 0 || r.Status != compare.StatusOK {
@@ -111,7 +130,7 @@ func (s *State) probeScores(candidate string) []float64 {
 	}
 	var out []float64
 	for k := 1; k <= last; k++ {
-		if n := len(s.Contract.Scenarios); counts[k] == n {
+		if n := len(c.Scenarios); counts[k] == n {
 			out = append(out, math.Exp(-sums[k]/float64(n)))
 		}
 	}

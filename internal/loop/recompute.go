@@ -147,9 +147,9 @@ func (s *State) PlannedPoint(l worker.Launch, id string) (p worker.Point, use st
 	switch {
 	case id == usePreflight && l.Phase == string(compare.PhaseSearch):
 		return preflightPoint(c), usePreflight, true
-	case isProbe && l.Phase == string(compare.PhaseSearch):
+	case isProbe && mayScreen(l.Phase):
 		sc, found := c.Scenario(of)
-		return gated(l, probePoint(c, sc, k)), useProbe, found
+		return gated(l, probePoint(c, sc, k, launchAt{l.Phase, l.Block})), useProbe, found
 	case id == useEquality && l.Phase == string(compare.PhaseRevalidate):
 		return equalityPoint(c), useEquality, true
 	case id == useUnseen && l.Phase == string(compare.PhaseRevalidate):
@@ -168,7 +168,7 @@ func (s *State) PlannedPoint(l worker.Launch, id string) (p worker.Point, use st
 // to say, from what had been measured then. A gate waits for probes of its own launch and for nothing else.
 func gated(l worker.Launch, p worker.Point) worker.Point {
 	planned, ok := pointOf(l, p.ID)
-	if !ok || planned.Gate == nil || l.Phase != string(compare.PhaseSearch) {
+	if !ok || planned.Gate == nil || !mayScreen(l.Phase) {
 		return p
 	}
 	for _, id := range planned.Gate.Points {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 
@@ -162,7 +163,7 @@ func (c *campaign) runSearch(ctx context.Context, j JobStarted, p *jobs.Progress
 	if err != nil {
 		return err
 	}
-	budget := search.Budget{Launches: st.Contract.Budget.Launches, Seed: st.Contract.Seed}
+	budget := searchBudget(st.Contract)
 	space := search.NewSpace(args.Base, args.Space)
 	if space, err = pruned(st.Contract, args, space); err != nil {
 		return err
@@ -185,7 +186,11 @@ func (c *campaign) runSearch(ctx context.Context, j JobStarted, p *jobs.Progress
 			next.Why += ", beside the shipped default"
 		}
 		if next.Done {
-			return c.endSearch(ctx, st, args, next.Why, next.Coverage, "")
+			race, err := c.race(ctx, args, space, first, p)
+			if err != nil {
+				return err
+			}
+			return c.endSearch(ctx, args, searchEnd{why: next.Why, coverage: next.Coverage, race: race})
 		}
 		if first > 0 && len(all) == first {
 			next.Candidate.Why = "the base flags alone"
@@ -198,7 +203,7 @@ func (c *campaign) runSearch(ctx context.Context, j JobStarted, p *jobs.Progress
 			return err
 		}
 		if why := preflightFailure(st, args.Entry, first); why != "" {
-			return c.endSearch(ctx, st, args, fmt.Sprintf("candidate %d does not serve the model", first), next.Coverage, why)
+			return c.endSearch(ctx, args, searchEnd{why: fmt.Sprintf("candidate %d does not serve the model", first), coverage: next.Coverage, failed: why})
 		}
 	}
 }
@@ -257,9 +262,9 @@ func (c *campaign) tryCandidate(ctx context.Context, j JobStarted, args searchAr
 	load := points(st.Contract, string(compare.PhaseSearch), 0)
 	switch {
 	case screens(st.Contract, args.Strategy) && n <= len(shipped):
-		load = screened(st.Contract, openingRungs, 1)
+		load = screened(st.Contract, openingRungs, 1, launchAt{phase: string(compare.PhaseSearch)})
 	case screens(st.Contract, args.Strategy):
-		load = screened(st.Contract, next.Rungs, st.probeScale(args.Entry))
+		load = screened(st.Contract, next.Rungs, st.probeScale(args.Entry), launchAt{phase: string(compare.PhaseSearch)})
 	}
 	if n == len(shipped) {
 		load = append([]worker.Point{preflightPoint(st.Contract)}, load...)
@@ -346,9 +351,23 @@ func preflightFailure(st *State, entry string, first int) string {
 	return short(reason, 300)
 }
 
+// searchEnd is how a search ended.
+type searchEnd struct {
+	why, failed string
+	coverage    search.Coverage
+	race        racing
+}
+
 // endSearch records effort, coverage and the best candidate of each scenario.
-func (c *campaign) endSearch(ctx context.Context, st *State, args searchArgs, why string, cov search.Coverage, failed string) error {
-	end := SearchEnded{Entry: args.Entry, Strategy: args.Strategy, Knobs: len(args.Space), Tried: cov.Tried, Listed: cov.Listed, Why: why, Failed: failed, Default: args.Default}
+func (c *campaign) endSearch(ctx context.Context, args searchArgs, e searchEnd) error {
+	st, err := c.state()
+	if err != nil {
+		return err
+	}
+	end := SearchEnded{Entry: args.Entry, Strategy: args.Strategy, Knobs: len(args.Space), Tried: e.coverage.Tried, Listed: e.coverage.Listed, Why: e.why, Failed: e.failed, Default: args.Default}
+	if st.Contract.Budget.Race > 0 && e.failed == "" {
+		e.race.told(&end)
+	}
 	scoreSearch(st, &end)
 	return c.put(ctx, kindSearch, end)
 }
@@ -370,25 +389,31 @@ func scoreSearch(st *State, end *SearchEnded) {
 			end.Scores[cand.ID] = score
 		}
 	}
+	scoreRace(st, end)
 	for _, s := range st.Contract.Scenarios {
-		if best := bestOf(st, end.Entry, s); best != "" {
+		if best := bestOf(st, *end, s); best != "" {
 			end.Best[s.Name] = best
 		}
 	}
 }
 
-// bestOf is the candidate with the best row of a scenario, SLA first.
-func bestOf(st *State, entry string, s contract.Scenario) string {
-	best, score := "", 0.0
+// bestOf is the candidate with the best rows of a scenario, SLA first: the race's winner, unless another's mean lies
+// above its own by more than is worth a launch.
+func bestOf(st *State, end SearchEnded, s contract.Scenario) string {
+	best, score := "", math.Inf(-1)
 	for _, cand := range st.Candidates {
-		if cand.Entry != entry {
+		if cand.Entry != end.Entry {
 			continue
 		}
-		one := *st.Contract
-		one.Scenarios = []contract.Scenario{s}
-		if v, ok := trialScore(&one, searchRows(st, cand.ID)); ok && (best == "" || v > score) {
+		if v, ok := st.meanScore(cand.ID, s); ok && v > score {
 			best, score = cand.ID, v
 		}
+	}
+	if end.Race == nil || end.Race.Winner == "" {
+		return best
+	}
+	if v, ok := st.meanScore(end.Race.Winner, s); ok && v >= score-heldWithin {
+		return end.Race.Winner
 	}
 	return best
 }
@@ -414,6 +439,9 @@ func (c *campaign) searchAnswer(a Answer, entry string) (Search, error) {
 		out.Best = bests[0] // of the first scenario; effort has all of them
 	}
 	out.Effort = map[string]any{"launches": end.Launches, "gpu_hours": round(end.GPUHours), "knobs": end.Knobs, "values_tried": end.Tried, "values_listed": end.Listed, "ended": end.Why, "best": end.Best}
+	if r := end.Race; r != nil {
+		out.Effort["race"] = map[string]any{"launches": r.Launches, "of": st.Contract.Budget.Race, "gpu_hours": round(r.GPUHours), "winner": r.Winner, "ended": r.Why, "out": r.Out}
+	}
 	if end.Failed != "" {
 		return out, fault.New(fault.FrameworkFailed, "%s does not serve this model here: %s", entry, hostText(end.Failed, 300)).
 			Hint("the failure is recorded and counts as an exhausted search; write_report says so, or open a campaign without this side").
@@ -428,9 +456,9 @@ func (c *campaign) searchAnswer(a Answer, entry string) (Search, error) {
 // TriedCandidate is what became of one candidate of a search.
 type TriedCandidate struct {
 	CandidateAdded
-	Status string // ok, screened, running, not measured, or how it failed
-	Reason string // cleaned and capped
-	Rows   []compare.Row
+	Status string        // ok, screened, running, not measured, or how it failed
+	Reason string        // cleaned and capped
+	Rows   []compare.Row // of the full load, in the search and in the race
 }
 
 // Tried sums one candidate's search up.
@@ -445,7 +473,12 @@ func (s *State) Tried(cand CandidateAdded) TriedCandidate {
 			out.Status = "not measured"
 		}
 	}
-	if text := s.behind(cand); text != "" && out.Status == "ok" {
+	for _, r := range s.Rows(compare.PhaseRace, useMain) {
+		if r.CandidateID == cand.ID {
+			out.Rows = append(out.Rows, r)
+		}
+	}
+	if text := s.behind(cand); text != "" && out.Status == "ok" && len(out.Rows) == 0 {
 		out.Status, out.Reason = "screened", text
 	}
 	return out

@@ -181,7 +181,7 @@ func (c *campaign) items(st *State, section string) []map[string]any {
 			out = append(out, candidateLine(st, cand))
 		}
 	case "rows":
-		for _, phase := range []compare.Phase{compare.PhaseSearch, compare.PhaseBlock, compare.PhaseRevalidate} {
+		for _, phase := range []compare.Phase{compare.PhaseSearch, compare.PhaseRace, compare.PhaseBlock, compare.PhaseRevalidate} {
 			rows := st.Rows(phase, useMain)
 			lines := rowLines(st, rows, nil)
 			for i, r := range rows {

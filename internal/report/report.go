@@ -223,6 +223,7 @@ func (w *writer) effort() {
 			w.line("| %s | %s | %d of %d | %.4f | %d | %d / %d | %s | %s |", e.Entry, e.Strategy, e.Launches, w.st.Contract.Budget.Launches, e.GPUHours, e.Knobs, e.Tried, e.Listed, cell(e.Why), cell(bestBy(e.Best)))
 		}
 	}
+	w.races()
 	w.candidates()
 	w.line("\n**Cost**, projected before anything was spent:\n\n| Phase | Launches | Launch s | Load s | GPU-hours | Source |\n|---|---|---|---|---|---|")
 	for _, c := range w.st.Contract.Cost {
@@ -240,6 +241,20 @@ func (w *writer) effort() {
 	w.line("\nSpent: %d launches, %.4f GPU-hours.", len(w.st.Launches)+cold, spent(w.st))
 	if cold > 0 {
 		w.line("\n%d of them were a build's first on the host: they compiled kernels for %.0f s in all, measured nothing, and count in no budget.", cold, seconds)
+	}
+}
+
+// races are the fresh launches of each search's finalists.
+func (w *writer) races() {
+	for _, s := range w.st.Contract.Sides() {
+		r := w.st.Searches[s.Entry].Race
+		if r == nil {
+			continue
+		}
+		w.line("\nRace of %s's finalists in fresh, interleaved launches: %d of %d launches, %.4f GPU-hours; winner %s, since %s.", s.Entry, r.Launches, w.st.Contract.Budget.Race, r.GPUHours, or(r.Winner, "none"), cell(r.Why))
+		for _, id := range slices.Sorted(maps.Keys(r.Out)) {
+			w.line("\n- %s left: %s", id, cell(r.Out[id]))
+		}
 	}
 }
 
@@ -272,6 +287,9 @@ func (w *writer) scores(t loop.TriedCandidate) string {
 		text := fmt.Sprintf("%s: %s %s", r.Workload.Scenario, metric, figure(r, metric))
 		if r.SLA.Passed != nil && !*r.SLA.Passed {
 			text += ", SLA failed"
+		}
+		if r.Phase == compare.PhaseRace {
+			text += " (race)"
 		}
 		out = append(out, text)
 	}
