@@ -34,6 +34,7 @@ const mockTTFT = 5 * time.Millisecond
 // measurement on this machine. Its verb mock is the other half, which certify starts in a process of its own
 // and against which other clients can be held.
 func runLoadgen(ctx context.Context, s streams, args []string) error {
+	s.Err = serialized(s.Err)
 	if len(args) == 0 {
 		return fault.New(fault.InvalidInput, "loadgen needs a verb").At("verb", "", "run", "rate", "certify", "cross", "mock").Hint("%s", loadgenUsage)
 	}

@@ -57,7 +57,7 @@ func TestWhatFailsColdIsTheLaunchsFailure(t *testing.T) {
 func TestKernelsCompiledInTheWindowSpoilIt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	st := r.run(r.plan("run-jit", r.launch("l1", []string{"jit-at=5"}, point("p1")), r.launch("l2", []string{"jit-at=5"}, point("p1"))))
+	st := r.run(r.plan("run-jit", r.launch("l1", []string{"jit-at=5", "itl=20ms"}, point("p1")), r.launch("l2", []string{"jit-at=5", "itl=20ms"}, point("p1"))))
 	var done []worker.Event
 	for _, e := range st.Events {
 		if e.Kind == worker.EventPointDone {
@@ -75,7 +75,7 @@ func TestKernelsCompiledInTheWindowSpoilIt(t *testing.T) {
 	for _, c := range caches {
 		require.NoError(t, os.RemoveAll(c))
 	}
-	st = r.run(r.plan("run-always", r.launch("l3", []string{"jit-at=5", "jit-always"}, point("p1"))))
+	st = r.run(r.plan("run-always", r.launch("l3", []string{"jit-at=5", "jit-always", "itl=20ms"}, point("p1"))))
 	spoilt := event(t, st, worker.EventPointDone)
 	require.NotEmpty(t, spoilt.Repeated)
 	require.NotZero(t, spoilt.Quiet.CacheWrites, "what compiles again and again stays spoilt")
