@@ -114,8 +114,7 @@ func runLoadgenCross(ctx context.Context, s streams, args []string) error {
 
 // parse reads the flags.
 func (c *loadgenCross) parse(args []string) error {
-	set := flag.NewFlagSet("loadgen cross", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
+	set := flagSet("loadgen cross")
 	set.StringVar(&c.client, "client", "", "")
 	set.StringVar(&c.python, "python", "", "")
 	set.StringVar(&c.framework, "framework", "", "")
@@ -131,12 +130,8 @@ func (c *loadgenCross) parse(args []string) error {
 	set.StringVar(&c.records, "records", "", "")
 	set.StringVar(&c.out, "out", "", "")
 	set.BoolVar(&c.json, "json", false, "")
-	rest, err := parseMixed(set, args)
-	if err != nil {
-		return fault.Wrap(fault.InvalidInput, err, "loadgen cross").Hint("sotaloop loadgen cross --help lists the flags")
-	}
-	if len(rest) > 0 {
-		return fault.New(fault.InvalidInput, "loadgen cross takes flags only").Hint("sotaloop loadgen cross --help lists them")
+	if err := parseFlags(set, args); err != nil {
+		return err
 	}
 	if c.results != "" {
 		return c.onlyResults(set)

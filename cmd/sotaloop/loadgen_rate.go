@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -107,46 +106,23 @@ func runLoadgenRate(ctx context.Context, s streams, args []string) error {
 
 // parse reads the flags.
 func (r *loadgenRate) parse(args []string) error {
-	set := flag.NewFlagSet("loadgen rate", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
+	set := flagSet("loadgen rate")
 	sc := &r.spec.Scenario
 	*sc = contract.Scenario{Name: "loadgen", Kind: contract.KindRandom, Arrival: contract.ArrivalPoisson, Stream: true}
-	set.StringVar(&r.url, "url", "", "")
-	set.StringVar(&r.endpoint, "endpoint", "completions", "")
-	set.StringVar(&r.model, "model", "", "")
-	set.StringVar(&r.keyEnv, "api-key-env", "", "")
-	set.StringVar(&r.file, "scenario", "", "")
-	set.IntVar(&sc.InputLen, "input-len", 0, "")
-	set.IntVar(&sc.OutputLen, "output-len", 0, "")
-	set.IntVar(&sc.NumPrompts, "num-prompts", 0, "")
+	r.flags(set)
 	set.Float64Var(&r.search.Low, "low", 0, "")
 	set.Float64Var(&r.search.High, "high", 0, "")
 	set.Float64Var(&r.search.Tolerance, "tolerance", 0, "")
 	set.IntVar(&r.search.Points, "points", 0, "")
-	set.BoolVar(&sc.IgnoreEOS, "ignore-eos", true, "")
-	set.IntVar(&sc.WarmupWaves, "warmup", runWarmup, "")
-	set.DurationVar(&r.spec.Window.Min, "window", bench.DefaultWindow, "")
-	set.DurationVar(&r.spec.RequestTimeout, "request-timeout", bench.DefaultRequestTimeout, "")
-	r.spec.Vocab = runVocab()
-	set.Func("vocab", "", func(v string) error { return readVocab(v, &r.spec.Vocab) })
-	set.Uint64Var(&r.spec.Seed, "seed", 0, "")
-	set.Func("sla", "", func(v string) error { return readLimits(v, r.limit) })
 	for _, key := range contract.SLAKeys() {
 		set.Func(strings.ReplaceAll(key, "_", "-"), "", func(v string) error {
 			limit, err := strconv.ParseFloat(v, 64)
 			return errors.Join(err, r.limit(key, limit))
 		})
 	}
-	set.Func("goodput", "", func(v string) error { return readLimits(v, r.perRequest) })
 	set.Float64Var(&r.minAttainment, "min-attainment", 0, "")
-	set.StringVar(&r.out, "out", "", "")
-	set.BoolVar(&r.json, "json", false, "")
-	rest, err := parseMixed(set, args)
-	if err != nil {
-		return fault.Wrap(fault.InvalidInput, err, "loadgen rate").Hint("sotaloop loadgen rate --help lists the flags")
-	}
-	if len(rest) > 0 {
-		return fault.New(fault.InvalidInput, "loadgen rate takes flags only").Hint("sotaloop loadgen rate --help lists them")
+	if err := parseFlags(set, args); err != nil {
+		return err
 	}
 	set.Visit(func(f *flag.Flag) { r.given[f.Name] = true })
 	return nil
@@ -168,9 +144,7 @@ func (r *loadgenRate) prepare() error {
 		r.spec.Seed = rand.Uint64() //nolint:gosec // prompts need to differ, not to be secret
 		r.assume("seed %d, drawn (--seed repeats it)", r.spec.Seed)
 	}
-	if !r.given["vocab"] {
-		r.assume("token ids from %d to %d, since the vocabulary is not known (--vocab LO:HI)", r.spec.Vocab.Lo, r.spec.Vocab.Hi-1)
-	}
+	r.assumeVocab()
 	if err := r.search.Validate(); err != nil {
 		return err
 	}
@@ -195,20 +169,9 @@ func (r *loadgenRate) readScenario() error {
 	if r.file == "" {
 		return nil
 	}
-	for _, name := range []string{"input-len", "output-len", "num-prompts", "low", "high", "tolerance", "points", "ignore-eos", "warmup"} {
-		if r.given[name] {
-			return fault.New(fault.InvalidInput, "--%s and --scenario: the file says it", name).At(name, "")
-		}
-	}
-	raw, err := os.ReadFile(r.file)
-	if err != nil {
-		return fault.Wrap(fault.NotFound, err, "open scenario")
-	}
 	s := contract.Scenario{}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
-		return fault.Wrap(fault.InvalidInput, err, "read scenario %q", r.file)
+	if err := r.fromFile(&s, "input-len", "output-len", "num-prompts", "low", "high", "tolerance", "points", "ignore-eos", "warmup"); err != nil {
+		return err
 	}
 	if s.RateSearch == nil {
 		return fault.New(fault.InvalidInput, "scenario %q has no rate_search", r.file).At("scenarios.rate_search", "").Hint("give it low and high, or use loadgen run")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -148,40 +147,17 @@ func (r *loadgenRun) offer(ctx context.Context, stderr io.Writer, progress *prog
 
 // parse reads the flags.
 func (r *loadgenRun) parse(args []string) error {
-	set := flag.NewFlagSet("loadgen run", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
+	set := flagSet("loadgen run")
 	sc := &r.spec.Scenario
 	*sc = contract.Scenario{Name: "loadgen", Kind: contract.KindRandom, Stream: true}
-	set.StringVar(&r.url, "url", "", "")
-	set.StringVar(&r.endpoint, "endpoint", "completions", "")
-	set.StringVar(&r.model, "model", "", "")
-	set.StringVar(&r.keyEnv, "api-key-env", "", "")
-	set.StringVar(&r.file, "scenario", "", "")
-	set.IntVar(&sc.InputLen, "input-len", 0, "")
-	set.IntVar(&sc.OutputLen, "output-len", 0, "")
-	set.IntVar(&sc.NumPrompts, "num-prompts", 0, "")
+	r.flags(set)
 	set.IntVar(&r.slots, "max-concurrency", 0, "")
 	set.Float64Var(&r.rate, "request-rate", 0, "")
 	set.Func("arrival", "", func(v string) error { sc.Arrival = contract.Arrival(v); return nil })
-	set.BoolVar(&sc.IgnoreEOS, "ignore-eos", true, "")
-	set.IntVar(&sc.WarmupWaves, "warmup", runWarmup, "")
-	set.DurationVar(&r.spec.Window.Min, "window", bench.DefaultWindow, "")
-	set.DurationVar(&r.spec.RequestTimeout, "request-timeout", bench.DefaultRequestTimeout, "")
-	r.spec.Vocab = runVocab()
-	set.Func("vocab", "", func(v string) error { return readVocab(v, &r.spec.Vocab) })
-	set.Uint64Var(&r.spec.Seed, "seed", 0, "")
-	set.Func("sla", "", func(v string) error { return readLimits(v, r.limit) })
-	set.Func("goodput", "", func(v string) error { return readLimits(v, r.perRequest) })
 	set.IntVar(&r.shards, "shards", 0, "")
-	set.StringVar(&r.out, "out", "", "")
 	set.StringVar(&r.rows, "dataset", "", "")
-	set.BoolVar(&r.json, "json", false, "")
-	rest, err := parseMixed(set, args)
-	if err != nil {
-		return fault.Wrap(fault.InvalidInput, err, "loadgen run").Hint("sotaloop loadgen run --help lists the flags")
-	}
-	if len(rest) > 0 {
-		return fault.New(fault.InvalidInput, "loadgen run takes flags only").Hint("sotaloop loadgen run --help lists them")
+	if err := parseFlags(set, args); err != nil {
+		return err
 	}
 	set.Visit(func(f *flag.Flag) { r.given[f.Name] = true })
 	return nil
@@ -258,8 +234,8 @@ func (r *loadgenRun) prepare() error {
 		return err
 	}
 	s := r.spec.Scenario
-	if s.Kind == contract.KindRandom && !r.given["vocab"] {
-		r.assume("token ids from %d to %d, since the vocabulary is not known (--vocab LO:HI)", r.spec.Vocab.Lo, r.spec.Vocab.Hi-1)
+	if s.Kind == contract.KindRandom {
+		r.assumeVocab()
 	}
 	if err := r.spec.Validate(); err != nil {
 		return err
@@ -312,20 +288,9 @@ func (r *loadgenRun) key() error {
 func (r *loadgenRun) scenario() error {
 	s := &r.spec.Scenario
 	if r.file != "" {
-		for _, name := range []string{"input-len", "output-len", "num-prompts", "max-concurrency", "request-rate", "arrival", "ignore-eos", "warmup"} {
-			if r.given[name] {
-				return fault.New(fault.InvalidInput, "--%s and --scenario: the file says it", name).At(name, "")
-			}
-		}
-		raw, err := os.ReadFile(r.file)
-		if err != nil {
-			return fault.Wrap(fault.NotFound, err, "open scenario")
-		}
 		*s = contract.Scenario{}
-		d := json.NewDecoder(bytes.NewReader(raw))
-		d.DisallowUnknownFields()
-		if err := d.Decode(s); err != nil {
-			return fault.Wrap(fault.InvalidInput, err, "read scenario %q", r.file)
+		if err := r.fromFile(s, "input-len", "output-len", "num-prompts", "max-concurrency", "request-rate", "arrival", "ignore-eos", "warmup"); err != nil {
+			return err
 		}
 		return r.supported()
 	}

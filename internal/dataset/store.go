@@ -26,6 +26,9 @@ const keyLen = 32
 
 var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
+// IsDigest says whether a text has the form of a dataset's name.
+func IsDigest(text string) bool { return digestForm.MatchString(text) }
+
 // Store normalises a file into dir, named by its digest. The name appears when everything is on the disk; on any error
 // nothing stays. A private dataset gets its key first, and keeps it: storing it again, private or not, changes nothing.
 func Store(dir string, src io.Reader, opt Options) (*Set, error) {

@@ -43,28 +43,34 @@ func (l *Loop) Benchmark(ctx context.Context, r BenchmarkRequest) (Benchmark, er
 	}
 	candidates := slices.Clone(r.Candidates)
 	sort.Strings(candidates)
-	j, err := c.ensureJob(ctx, "run_benchmark", blocksArgs{Candidates: candidates, Blocks: r.Blocks}, func(now *State) *rules.Violation {
+	out, st, err := c.benchmark(ctx, blocksArgs{Candidates: candidates, Blocks: r.Blocks}, func(now *State) *rules.Violation {
 		return rules.Check(rules.AtBenchmark, &rules.Facts{Contract: now.Contract, Blocks: now.blockFacts(r.Scenarios, r.Blocks, r.Candidates)})
 	})
-	if err != nil {
-		return Benchmark{}, err
-	}
-	answer, err := c.jobAnswer(j)
-	if err != nil {
-		return Benchmark{}, err
-	}
-	if st, err = c.state(); err != nil {
-		return Benchmark{}, err
-	}
-	out := Benchmark{Answer: answer, Blocks: st.blocks(), Rows: []map[string]any{}}
-	if answer.State == StateRunning {
-		return out, nil
+	if err != nil || out.State == StateRunning {
+		return out, err
 	}
 	out.Rows = rowLines(st, st.Rows(compare.PhaseBlock, useMain), r.Scenarios)
 	out.Evidence = []string{"benchmark/candidates.jsonl"}
 	out.Warnings = append(out.Warnings, coreWarnings(st.Contract.Host)...)
 	out.Warnings = append(out.Warnings, rowWarnings(st.Rows(compare.PhaseBlock, useMain))...)
 	return out, nil
+}
+
+// benchmark starts a benchmark's job, or finds it, and answers without its rows; the state is the one to read them from.
+func (c *campaign) benchmark(ctx context.Context, args blocksArgs, check func(*State) *rules.Violation) (Benchmark, *State, error) {
+	j, err := c.ensureJob(ctx, "run_benchmark", args, check)
+	if err != nil {
+		return Benchmark{}, nil, err
+	}
+	answer, err := c.jobAnswer(j)
+	if err != nil {
+		return Benchmark{}, nil, err
+	}
+	st, err := c.state()
+	if err != nil {
+		return Benchmark{}, nil, err
+	}
+	return Benchmark{Answer: answer, Blocks: st.blocks(), Rows: []map[string]any{}}, st, nil
 }
 
 // blockFacts gathers what rules ask about named candidates.

@@ -24,20 +24,9 @@ func (l *Loop) calibration(ctx context.Context, c *campaign, st *State) (Benchma
 	if v := check(st); v != nil {
 		return Benchmark{}, c.refuse(ctx, "run_benchmark", v)
 	}
-	j, err := c.ensureJob(ctx, "run_benchmark", blocksArgs{Candidates: []string{}, Blocks: aaPairs, AA: true}, check)
-	if err != nil {
-		return Benchmark{}, err
-	}
-	answer, err := c.jobAnswer(j)
-	if err != nil {
-		return Benchmark{}, err
-	}
-	if st, err = c.state(); err != nil {
-		return Benchmark{}, err
-	}
-	out := Benchmark{Answer: answer, Blocks: st.blocks(), Rows: []map[string]any{}}
-	if answer.State == StateRunning {
-		return out, nil
+	out, st, err := c.benchmark(ctx, blocksArgs{Candidates: []string{}, Blocks: aaPairs, AA: true}, check)
+	if err != nil || out.State == StateRunning {
+		return out, err
 	}
 	out.Rows = rowLines(st, st.Rows(compare.PhaseAA, useMain), nil)
 	out.Calibrations = st.Calibrations()

@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"fmt"
 	"maps"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -11,11 +10,7 @@ import (
 
 // pruned is a space without the combinations that cannot run.
 func pruned(c *contract.Contract, args searchArgs, space search.Space) (search.Space, error) {
-	side, ok := c.Side(args.Entry)
-	if !ok {
-		return space, fmt.Errorf("no side %q", args.Entry)
-	}
-	fw, err := framework.Of(side.Framework)
+	fw, err := frameworkOf(c, args.Entry)
 	if err != nil {
 		return space, err
 	}

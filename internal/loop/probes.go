@@ -107,7 +107,7 @@ var openingRungs = []search.Rung{{Probes: 2}, {Points: true}}
 
 // probeRows are the rows of a candidate's probes.
 func probeRows(s *State, candidate string) []compare.Row {
-	return slices.DeleteFunc(s.Rows(compare.PhaseSearch, useProbe), func(r compare.Row) bool { return r.CandidateID != candidate })
+	return s.rowsOf(candidate, compare.PhaseSearch, useProbe)
 }
 
 // probeScores are a candidate's probes in order, each over all scenarios: the inverse of the geometric mean of their

@@ -98,7 +98,7 @@ func (s *State) raced(cand CandidateAdded, round int, scale float64) (t search.T
 		return t, false
 	}
 	of := func(use string) []compare.Row {
-		return slices.DeleteFunc(s.Rows(compare.PhaseRace, use), func(r compare.Row) bool { return r.LaunchID != id })
+		return slices.DeleteFunc(s.rowsOf(cand.ID, compare.PhaseRace, use), func(r compare.Row) bool { return r.LaunchID != id })
 	}
 	full, probes := of(useMain), of(useProbe)
 	for _, r := range append(full, probes...) {
@@ -186,10 +186,8 @@ func (s *State) meanScore(candidate string, sc contract.Scenario) (float64, bool
 	one.Scenarios = []contract.Scenario{sc}
 	byLaunch := map[string][]compare.Row{}
 	for _, phase := range []compare.Phase{compare.PhaseSearch, compare.PhaseRace} {
-		for _, r := range s.Rows(phase, useMain) {
-			if r.CandidateID == candidate {
-				byLaunch[r.LaunchID] = append(byLaunch[r.LaunchID], r)
-			}
+		for _, r := range s.rowsOf(candidate, phase, useMain) {
+			byLaunch[r.LaunchID] = append(byLaunch[r.LaunchID], r)
 		}
 	}
 	sum, n := 0.0, 0.0

@@ -196,7 +196,7 @@ func (c *campaign) runSearch(ctx context.Context, j JobStarted, p *jobs.Progress
 			next.Candidate.Why = "the base flags alone"
 		}
 		p.Set(float64(len(all))/float64(budget.Launches+first), fmt.Sprintf("%s: launch %d of at most %d (%s)", args.Entry, len(all)+1, budget.Launches+first, next.Candidate.Why))
-		if err := c.tryCandidate(ctx, j, args, len(all), next, p); err != nil {
+		if err := c.tryCandidate(ctx, args, len(all), first, next, p); err != nil {
 			return err
 		}
 		if st, err = c.state(); err != nil {
@@ -208,15 +208,20 @@ func (c *campaign) runSearch(ctx context.Context, j JobStarted, p *jobs.Progress
 	}
 }
 
+// frameworkOf is the adapter of a side.
+func frameworkOf(c *contract.Contract, entry string) (framework.Framework, error) {
+	side, ok := c.Side(entry)
+	if !ok {
+		return nil, fmt.Errorf("no side %q", entry)
+	}
+	return framework.Of(side.Framework)
+}
+
 // shippedDefault is the candidate in front of a search with base flags: the engine as it is shipped, with no more of the
 // base than its layout. Base flags hold for every other candidate of a side, so without this one they could hobble a side
 // that is then called tuned.
 func shippedDefault(c *contract.Contract, args searchArgs) ([]search.Candidate, error) {
-	side, ok := c.Side(args.Entry)
-	if !ok {
-		return nil, fmt.Errorf("no side %q", args.Entry)
-	}
-	fw, err := framework.Of(side.Framework)
+	fw, err := frameworkOf(c, args.Entry)
 	if err != nil {
 		return nil, err
 	}
@@ -232,9 +237,9 @@ func shippedDefault(c *contract.Contract, args searchArgs) ([]search.Candidate, 
 	return []search.Candidate{{Flags: without, Why: "shipped default, without base_flags"}}, nil
 }
 
-// tryCandidate records a candidate and runs its launch; the launch of the space's first begins with the
-// preflight requests.
-func (c *campaign) tryCandidate(ctx context.Context, j JobStarted, args searchArgs, n int, next search.Step, p *jobs.Progress) error {
+// tryCandidate records a candidate and runs its launch; the launch of the space's first, which has first candidates in
+// front of it, begins with the preflight requests.
+func (c *campaign) tryCandidate(ctx context.Context, args searchArgs, n, first int, next search.Step, p *jobs.Progress) error {
 	st, err := c.state()
 	if err != nil {
 		return err
@@ -255,18 +260,14 @@ func (c *campaign) tryCandidate(ctx context.Context, j JobStarted, args searchAr
 	if err != nil {
 		return err
 	}
-	shipped, err := shippedDefault(st.Contract, args)
-	if err != nil {
-		return err
-	}
 	load := points(st.Contract, string(compare.PhaseSearch), 0)
 	switch {
-	case screens(st.Contract, args.Strategy) && n <= len(shipped):
+	case screens(st.Contract, args.Strategy) && n <= first:
 		load = screened(st.Contract, openingRungs, 1, launchAt{phase: string(compare.PhaseSearch)})
 	case screens(st.Contract, args.Strategy):
 		load = screened(st.Contract, next.Rungs, st.probeScale(args.Entry), launchAt{phase: string(compare.PhaseSearch)})
 	}
-	if n == len(shipped) {
+	if n == first {
 		load = append([]worker.Point{preflightPoint(st.Contract)}, load...)
 	}
 	l, err := c.launch(st, host, launchSpec{id: added.ID + ".search", candidate: added, phase: string(compare.PhaseSearch), points: load})
@@ -284,6 +285,7 @@ func (c *campaign) tryCandidate(ctx context.Context, j JobStarted, args searchAr
 // trials gives what a side's search has tried, in order.
 func (c *campaign) trials(st *State, entry string) []search.Trial {
 	var out []search.Trial
+	scale := st.probeScale(entry)
 	for _, cand := range st.Candidates {
 		if cand.Entry != entry {
 			continue
@@ -293,7 +295,7 @@ func (c *campaign) trials(st *State, entry string) []search.Trial {
 			continue // recorded, its launch has not ended
 		}
 		t := search.Trial{Flags: cand.Knobs, Status: status}
-		rows, scale := searchRows(st, cand.ID), st.probeScale(cand.Entry)
+		rows := searchRows(st, cand.ID)
 		if score, ok := trialScore(st.Contract, rows); ok {
 			t.Score = &score
 		}
@@ -309,13 +311,7 @@ func (c *campaign) trials(st *State, entry string) []search.Trial {
 
 // searchRows are a candidate's rows of the search.
 func searchRows(st *State, candidate string) []compare.Row {
-	var out []compare.Row
-	for _, r := range st.Rows(compare.PhaseSearch, useMain) {
-		if r.CandidateID == candidate {
-			out = append(out, r)
-		}
-	}
-	return out
+	return st.rowsOf(candidate, compare.PhaseSearch, useMain)
 }
 
 // candidateStatus sums a candidate's search launch up: "" = not ended, ok, or how it failed with the reason.
@@ -473,11 +469,7 @@ func (s *State) Tried(cand CandidateAdded) TriedCandidate {
 			out.Status = "not measured"
 		}
 	}
-	for _, r := range s.Rows(compare.PhaseRace, useMain) {
-		if r.CandidateID == cand.ID {
-			out.Rows = append(out.Rows, r)
-		}
-	}
+	out.Rows = append(out.Rows, s.rowsOf(cand.ID, compare.PhaseRace, useMain)...)
 	if text := s.behind(cand); text != "" && out.Status == "ok" && len(out.Rows) == 0 {
 		out.Status, out.Reason = "screened", text
 	}

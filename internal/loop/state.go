@@ -279,6 +279,17 @@ func (s *State) Rows(phase compare.Phase, use string) []compare.Row {
 	return rows
 }
 
+// rowsOf are a candidate's rows of a phase that were measured for a use.
+func (s *State) rowsOf(candidate string, phase compare.Phase, use string) []compare.Row {
+	var rows []compare.Row
+	for _, p := range s.Points {
+		if p.Row.CandidateID == candidate && p.Row.Phase == phase && p.Use == use {
+			rows = append(rows, p.Row)
+		}
+	}
+	return rows
+}
+
 // LastVerdict is the newest look of a phase and family.
 func (s *State) LastVerdict(phase, family string) (VerdictTaken, bool) {
 	for i := len(s.Verdicts) - 1; i >= 0; i-- {

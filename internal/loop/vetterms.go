@@ -11,6 +11,7 @@ import (
 	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/dataset"
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
@@ -19,7 +20,6 @@ import (
 var (
 	termWord      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,79}$`)
 	termName      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@+-]*(/[A-Za-z0-9][A-Za-z0-9_.@+-]*)*$`)
-	datasetDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	primaryMetric = regexp.MustCompile(`^(output_token_throughput|total_token_throughput|request_throughput|goodput_rps|sla_attainment|max_rate_under_sla|makespan_s|(mean|p50|p95|p99)_(ttft|tpot|itl|icl|e2e)(_user)?_ms)$`)
 )
 
@@ -75,7 +75,7 @@ func vetScenarios(scenarios []contract.Scenario, bad func(field, got string, wan
 			return bad("scenarios.temperature", fmt.Sprint(s.Temperature), "0 to 2").Hint("leave it out for 0")
 		case s.RequestRate != nil && *s.RequestRate > maxPrompts:
 			return bad("scenarios.request_rate", fmt.Sprint(*s.RequestRate), fmt.Sprintf("above 0, at most %d", maxPrompts)).Hint("give requests per second")
-		case s.Dataset != "" && (s.Kind == contract.KindRandom || !datasetDigest.MatchString(s.Dataset)):
+		case s.Dataset != "" && (s.Kind == contract.KindRandom || !dataset.IsDigest(s.Dataset)):
 			return bad("scenarios.dataset", s.Dataset, "sha256:<64 hex digits>").Hint("name a stored dataset by its digest, for kinds text and chat; random has none")
 		case !primaryMetric.MatchString(s.Primary):
 			return bad("scenarios.primary", s.Primary, "output_token_throughput", "total_token_throughput", "request_throughput", "goodput_rps", "makespan_s", "p50_ttft_ms", "p50_tpot_ms", "p50_e2e_user_ms").

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -25,8 +24,6 @@ const (
 	indexSuffix     = ".index.jsonl.gz"
 	describedSuffix = ".description.json"
 )
-
-var datasetDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // datasets is the store of one workdir.
 type datasets struct{ dir string }
@@ -48,7 +45,7 @@ func serveDataset(ctx context.Context, o HostOptions) (any, error) {
 	if r.Do == datasetList {
 		return s.list()
 	}
-	if !datasetDigest.MatchString(r.Digest) {
+	if !dataset.IsDigest(r.Digest) {
 		return nil, fault.New(fault.InvalidInput, "%q is no digest of a dataset", cleanLine(r.Digest, 80)).At("dataset", cleanLine(r.Digest, 80)).Hint("give sha256: and 64 hexadecimal digits")
 	}
 	switch r.Do {
