@@ -1,11 +1,7 @@
 package cookbook
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/framework"
@@ -33,22 +29,9 @@ func Layout(fw contract.Framework, flags map[string]any, gpus int) string {
 	if err != nil {
 		return err.Error()
 	}
-	size := map[string]int{"tp": 1, "pp": 1, "dp": 1, "ep": 1}
-	laidOut := false
-	for _, name := range slices.Sorted(maps.Keys(flags)) {
-		role := known.Role(name)
-		if _, sized := size[role]; !sized || flags[name] == nil {
-			continue
-		}
-		n, ok := wholeNumber(flags[name])
-		if !ok || n < 1 {
-			return fmt.Sprintf("%s %v is no size", name, flags[name])
-		}
-		size[role] = n
-		laidOut = laidOut || role != "ep"
-	}
-	if !laidOut {
-		size["tp"] = gpus
+	size, problem := framework.Sizes(known, flags, gpus)
+	if problem != "" {
+		return problem
 	}
 	if product := size["tp"] * size["pp"] * size["dp"]; product != gpus {
 		return fmt.Sprintf("tensor %d × pipeline %d × data %d = %d, not the %d GPUs", size["tp"], size["pp"], size["dp"], product, gpus)
@@ -61,21 +44,4 @@ func Layout(fw contract.Framework, flags map[string]any, gpus int) string {
 		return fmt.Sprintf("expert-parallel size %d does not divide %d", size["ep"], over)
 	}
 	return ""
-}
-
-// wholeNumber reads a size as JSON, Go or a command line have it.
-func wholeNumber(v any) (int, bool) {
-	switch n := v.(type) {
-	case int:
-		return n, true
-	case float64:
-		return int(n), n == float64(int(n))
-	case json.Number:
-		i, err := strconv.Atoi(n.String())
-		return i, err == nil
-	case string:
-		i, err := strconv.Atoi(n)
-		return i, err == nil
-	}
-	return 0, false
 }

@@ -1,7 +1,10 @@
 package framework
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -15,19 +18,7 @@ const fullestGPU = 0.95
 // of more GPUs than there are, weights that do not fit the GPUs of that layout, or what the framework itself refuses. null
 // removes a flag.
 func Unfit(fw Framework, flags map[string]any, c *contract.Contract) string {
-	size, said := map[string]int{"tp": 1, "pp": 1, "dp": 1}, false
-	for name, v := range flags {
-		role := fw.Role(name)
-		if _, sized := size[role]; !sized || v == nil {
-			continue
-		}
-		if n, err := strconv.Atoi(Render(v)); err == nil && n >= 1 {
-			size[role], said = n, true
-		}
-	}
-	if !said {
-		size["tp"] = c.GPUCount() // what a launch takes without a word
-	}
+	size, _ := Sizes(fw, flags, c.GPUCount()) // a value that is no size is the flag's to refuse
 	if need := size["tp"] * size["pp"] * size["dp"]; need > c.GPUCount() {
 		return fmt.Sprintf("the layout needs %d GPUs, the contract has %d", need, c.GPUCount())
 	}
@@ -36,6 +27,31 @@ func Unfit(fw Framework, flags map[string]any, c *contract.Contract) string {
 		return fmt.Sprintf("the weights take %.0f GiB of each GPU, which has %.0f", weights, memory)
 	}
 	return Conflict(fw.Type(), flags, c.MaxContext)
+}
+
+// Sizes reads the parallel layout of flags: how many GPUs tensor, pipeline, data and expert parallelism (tp, pp, dp, ep)
+// take. Flags that name no size leave the layout to the launch, which takes all GPUs for tensor parallelism; null removes a
+// flag. problem names the first value that is no size, which counts as not said.
+func Sizes(fw Framework, flags map[string]any, gpus int) (size map[string]int, problem string) {
+	size = map[string]int{"tp": 1, "pp": 1, "dp": 1, "ep": 1}
+	laidOut := false
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		role := fw.Role(name)
+		if _, sized := size[role]; !sized || flags[name] == nil {
+			continue
+		}
+		n, err := strconv.Atoi(Render(flags[name]))
+		if err != nil || n < 1 {
+			problem = cmp.Or(problem, fmt.Sprintf("%s %v is no size", name, flags[name]))
+			continue
+		}
+		size[role] = n
+		laidOut = laidOut || role != "ep"
+	}
+	if !laidOut {
+		size["tp"] = gpus
+	}
+	return size, problem
 }
 
 // Conflict says why a framework refuses flags that it takes one by one, "" where it does not. It knows what the frameworks
