@@ -28,8 +28,8 @@ const module = "github.com/sotaloop/sotaloop"
 // built.
 var layers = [][]string{
 	{"internal/fault", "internal/redact", "internal/stats", "internal/chain", "skills"}, // words and arithmetic that know nothing of us
-	{"internal/contract", "internal/ledger", "internal/jobs", "internal/trace", "internal/policy", "gitops", "transcripts"},
-	{"internal/framework", "internal/bench", "internal/dataset", "hosts"}, // one edge each: a framework's text, a load, its rows, a machine
+	{"internal/contract", "internal/ledger", "internal/jobs", "internal/trace", "internal/yamlfile", "gitops", "transcripts"},
+	{"internal/framework", "internal/bench", "internal/dataset", "internal/policy", "hosts"}, // one edge each: a framework's text, a load, its rows, a machine
 	{"internal/rules", "internal/worker", "internal/cookbook"},            // what is allowed; what runs on a host; where a search may begin
 	{"internal/compare"}, // rows to verdicts
 	{"internal/search"},  // verdict-free choice of the next candidate
@@ -62,7 +62,7 @@ var homes = []home{
 	{"golang.org/x/crypto/ssh", []string{"hosts", "hosts/hoststest", "gitops", "internal/sim", "cmd/sotaloop"},
 		"SSH itself in hosts, its signatures in gitops, the simulated server in sim; cmd picks the approver's key"},
 	{"github.com/skeema/knownhosts", []string{"hosts", "hosts/hoststest"}, "host keys"},
-	{"github.com/goccy/go-yaml", []string{"hosts", "internal/policy", "internal/sim"}, "files that people write, and engine configuration on the simulated host"},
+	{"github.com/goccy/go-yaml", []string{"hosts", "internal/policy", "internal/yamlfile", "internal/sim"}, "files that people write, and engine configuration on the simulated host"},
 	{"github.com/klauspost/compress", []string{"internal/trace", "internal/bench"}, "traces and raw records are large enough to need a fast compressor"},
 	{"golang.org/x/sys", []string{"hosts", "hosts/hoststest", "internal/bench", "internal/chain", "internal/sim", "internal/worker"},
 		"locks, signals, clocks and process groups, where the kernel is the subject"},

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/yamlfile"
 )
 
 //go:embed hosts.schema.json
@@ -36,12 +37,12 @@ func ReadInventory(path string) (*Inventory, error) {
 // [fault.InvalidInput] whose Field is file:line:column. Empty data is an inventory without hosts.
 func ParseInventory(data []byte, file string) (*Inventory, error) {
 	inv := &Inventory{File: file, Hosts: map[string]HostEntry{}}
-	w := &walker{file: file}
-	root := w.parse(data)
+	w := &walker{&yamlfile.Walker{File: file, One: "keep all hosts under one \"hosts\" key"}}
+	root := w.Parse(data)
 	if root != nil {
-		w.mapping(root, "the hosts file", fields{"hosts": w.each("hosts", checkName, w.host(inv.Hosts))})
+		w.Mapping(root, "the hosts file", yamlfile.Fields{"hosts": w.Each("hosts", checkName, w.host(inv.Hosts))})
 	}
-	if err := w.err(); err != nil {
+	if err := w.Err(); err != nil {
 		return nil, err
 	}
 	return inv, nil
@@ -57,7 +58,7 @@ func (inv *Inventory) Host(name string) (HostEntry, error) {
 	}
 	names := inv.Names()
 	err := fault.New(fault.NotFound, "no host %q in %s", name, inv.File).At("host", name, names...)
-	if near := nearest(name, names); near != "" {
+	if near := fault.Nearest(name, names); near != "" {
 		return HostEntry{}, err.Hint("did you mean %q?", near)
 	}
 	return HostEntry{}, err.Hint("add the host to %s", inv.File)

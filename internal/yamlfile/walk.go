@@ -1,4 +1,6 @@
-package hosts
+// Package yamlfile reads YAML that people write, strictly: a fixed table of keys, every defect with its line and column,
+// the nearest valid word where one was misspelt. What the keys mean is its callers' business.
+package yamlfile
 
 import (
 	"cmp"
@@ -6,6 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -21,10 +25,12 @@ const maxAliasDepth = 16
 // maxMergeDepth bounds merge keys in what merge keys name; the work grows with a power of it.
 const maxMergeDepth = 3
 
-// walker reads a YAML tree by a fixed table of fields and notes every defect with its position. A library that
+// Walker reads a YAML tree by a fixed table of fields and notes every defect with its position. A library that
 // decodes into structs was tried: it names positions for syntax and types, but not for values that we refuse.
-type walker struct {
-	file    string
+type Walker struct {
+	// File names the file in messages, One says what belongs into its only document.
+	File, One string
+
 	anchors map[string]ast.Node
 	defects []defect
 }
@@ -35,14 +41,14 @@ type defect struct {
 	fault        *fault.Error
 }
 
-// reads is what reads one value; key is the node that named it.
-type reads func(key, value ast.Node)
+// Reads is what reads one value; key is the node that named it.
+type Reads func(key, value ast.Node)
 
-// fields says how each known key of a mapping is read.
-type fields map[string]reads
+// Fields says how each known key of a mapping is read.
+type Fields map[string]Reads
 
-// parse gives the root of the only document, nil where the file is empty or broken.
-func (w *walker) parse(data []byte) ast.Node {
+// Parse gives the root of the only document, nil where the file is empty or broken.
+func (w *Walker) Parse(data []byte) ast.Node {
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		w.syntax(err)
@@ -58,7 +64,7 @@ func (w *walker) parse(data []byte) ast.Node {
 		return nil
 	}
 	if len(roots) > 1 {
-		w.fail(roots[1], "a second document begins here").Hint("keep all hosts under one %q key", "hosts")
+		w.Fail(roots[1], "a second document begins here").Hint("%s", w.One)
 	}
 	w.anchors = map[string]ast.Node{}
 	ast.Walk(anchorCollector(w.anchors), roots[0])
@@ -66,7 +72,7 @@ func (w *walker) parse(data []byte) ast.Node {
 }
 
 // syntax notes a parser's error at the token it names.
-func (w *walker) syntax(err error) {
+func (w *Walker) syntax(err error) {
 	line, column, message := 1, 1, err.Error()
 	var e yaml.Error
 	if errors.As(err, &e) {
@@ -75,7 +81,18 @@ func (w *walker) syntax(err error) {
 			line, column = tk.Position.Line, tk.Position.Column
 		}
 	}
-	w.failAt(line, column, "not YAML: %s", printable([]byte(message), maxExcerpt))
+	w.failAt(line, column, "not YAML: %s", oneLine(message))
+}
+
+// oneLine makes a message of the parser's, which quotes the file, fit for one line.
+func oneLine(text string) string {
+	clean := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.Join(strings.Fields(clean), " ")
 }
 
 // anchorCollector maps the names of anchors to what they name.
@@ -89,8 +106,8 @@ func (c anchorCollector) Visit(n ast.Node) ast.Visitor {
 	return c
 }
 
-// resolve follows anchors, aliases and tags to the value itself; nil where there is none.
-func (w *walker) resolve(n ast.Node) ast.Node {
+// Resolve follows anchors, aliases and tags to the value itself; nil where there is none.
+func (w *Walker) Resolve(n ast.Node) ast.Node {
 	for range maxAliasDepth {
 		switch t := n.(type) {
 		case *ast.AnchorNode:
@@ -107,8 +124,8 @@ func (w *walker) resolve(n ast.Node) ast.Node {
 }
 
 // pairs gives the entries of a mapping, those of merge keys (<<) after its own.
-func (w *walker) pairs(n ast.Node, depth int) ([]*ast.MappingValueNode, bool) {
-	m, ok := w.resolve(n).(ast.MapNode)
+func (w *Walker) pairs(n ast.Node, depth int) ([]*ast.MappingValueNode, bool) {
+	m, ok := w.Resolve(n).(ast.MapNode)
 	if !ok || depth > maxMergeDepth {
 		return nil, false
 	}
@@ -121,31 +138,31 @@ func (w *walker) pairs(n ast.Node, depth int) ([]*ast.MappingValueNode, bool) {
 		}
 		more, ok := w.pairs(kv.Value, depth+1)
 		if !ok {
-			w.fail(kv.Value, "a merge key needs a mapping, and at most %d of them one inside the other", maxMergeDepth)
+			w.Fail(kv.Value, "a merge key needs a mapping, and at most %d of them one inside the other", maxMergeDepth)
 		}
 		merged = append(merged, more...)
 	}
 	return append(own, merged...), true
 }
 
-// mapping reads n by the table known; what names it in messages.
-func (w *walker) mapping(n ast.Node, what string, known fields) {
-	w.entries(n, what, func(key string, kv *ast.MappingValueNode) {
+// Mapping reads n by the table known; what names it in messages.
+func (w *Walker) Mapping(n ast.Node, what string, known Fields) {
+	w.Entries(n, what, func(key string, kv *ast.MappingValueNode) {
 		read, ok := known[key]
 		if !ok {
 			names := slices.Sorted(maps.Keys(known))
-			w.fail(kv.Key, "unknown key %q in %s", key, what).suggest(key, names)
+			w.Fail(kv.Key, "unknown key %q in %s", key, what).Suggest(key, names)
 			return
 		}
 		read(kv.Key, kv.Value)
 	})
 }
 
-// entries visits the keys of a mapping once each.
-func (w *walker) entries(n ast.Node, what string, visit func(key string, kv *ast.MappingValueNode)) {
+// Entries visits the keys of a mapping once each.
+func (w *Walker) Entries(n ast.Node, what string, visit func(key string, kv *ast.MappingValueNode)) {
 	pairs, ok := w.pairs(n, 0)
 	if !ok {
-		w.wrongType(n, what, "a mapping")
+		w.WrongType(n, what, "a mapping")
 		return
 	}
 	seen := map[string]bool{}
@@ -157,15 +174,15 @@ func (w *walker) entries(n ast.Node, what string, visit func(key string, kv *ast
 	}
 }
 
-// each reads a mapping of free names; nothing is written after the key is an empty one.
-func (w *walker) each(what string, check func(string) string, read func(name string, key, value ast.Node)) reads {
+// Each reads a mapping of free names; nothing is written after the key is an empty one.
+func (w *Walker) Each(what string, check func(string) string, read func(name string, key, value ast.Node)) Reads {
 	return func(_, value ast.Node) {
-		if v := w.resolve(value); v != nil && v.Type() == ast.NullType {
+		if v := w.Resolve(value); v != nil && v.Type() == ast.NullType {
 			return
 		}
-		w.entries(value, what, func(name string, kv *ast.MappingValueNode) {
+		w.Entries(value, what, func(name string, kv *ast.MappingValueNode) {
 			if wrong := check(name); wrong != "" {
-				w.fail(kv.Key, "%q in %s %s", name, what, wrong).got(name)
+				w.Fail(kv.Key, "%q in %s %s", name, what, wrong).Saw(name)
 				return
 			}
 			read(name, kv.Key, kv.Value)
@@ -173,46 +190,51 @@ func (w *walker) each(what string, check func(string) string, read func(name str
 	}
 }
 
-// noted is a fault just recorded, to be said more precisely.
-type noted struct{ *fault.Error }
+// Noted is a fault just recorded, to be said more precisely.
+type Noted struct{ *fault.Error }
 
-// got keeps the offending value.
-func (n noted) got(value string) noted {
+// Saw keeps the offending value.
+func (n Noted) Saw(value string) Noted {
 	n.Got = value
 	return n
 }
 
-// suggest lists the valid values and names the one that was probably meant.
-func (n noted) suggest(value string, valid []string) {
+// Suggest lists the valid values and names the one that was probably meant.
+func (n Noted) Suggest(value string, valid []string) {
 	n.Got, n.Want = value, valid
-	if near := nearest(value, valid); near != "" {
+	if near := fault.Nearest(value, valid); near != "" {
 		n.Hint("did you mean %q?", near)
 	}
 }
 
-// fail notes a defect at n.
-func (w *walker) fail(n ast.Node, format string, args ...any) noted {
-	line, column := 1, 1
-	if tk := firstToken(n); tk != nil && tk.Position != nil {
-		line, column = tk.Position.Line, tk.Position.Column
-	}
+// Fail notes a defect at n.
+func (w *Walker) Fail(n ast.Node, format string, args ...any) Noted {
+	line, column := Position(n)
 	return w.failAt(line, column, format, args...)
 }
 
-func (w *walker) failAt(line, column int, format string, args ...any) noted {
-	field := fmt.Sprintf("%s:%d:%d", w.file, line, column)
-	f := fault.New(fault.InvalidInput, "%s: %s", field, fmt.Sprintf(format, args...)).At(field, "")
-	w.defects = append(w.defects, defect{line, column, f})
-	return noted{f}
+// Position is where a person sees n begin, line and column from 1.
+func Position(n ast.Node) (line, column int) {
+	if tk := firstToken(n); tk != nil && tk.Position != nil {
+		return tk.Position.Line, tk.Position.Column
+	}
+	return 1, 1
 }
 
-// wrongType notes that n is not what it has to be.
-func (w *walker) wrongType(n ast.Node, what, want string) {
+func (w *Walker) failAt(line, column int, format string, args ...any) Noted {
+	field := fmt.Sprintf("%s:%d:%d", w.File, line, column)
+	f := fault.New(fault.InvalidInput, "%s: %s", field, fmt.Sprintf(format, args...)).At(field, "")
+	w.defects = append(w.defects, defect{line, column, f})
+	return Noted{f}
+}
+
+// WrongType notes that n is not what it has to be.
+func (w *Walker) WrongType(n ast.Node, what, want string) {
 	found := "nothing"
-	if v := w.resolve(n); v != nil && v.Type() != ast.NullType {
+	if v := w.Resolve(n); v != nil && v.Type() != ast.NullType {
 		found = "a " + typeWord(v)
 	}
-	w.fail(n, "%s must be %s, not %s", what, want, found)
+	w.Fail(n, "%s must be %s, not %s", what, want, found)
 }
 
 // typeWord says what a person calls n.
@@ -246,8 +268,11 @@ func firstToken(n ast.Node) *token.Token {
 	return n.GetToken()
 }
 
-// err is the defect that stands first in the file, nil where there is none.
-func (w *walker) err() error {
+// Defects counts what was found wrong so far.
+func (w *Walker) Defects() int { return len(w.defects) }
+
+// Err is the defect that stands first in the file, nil where there is none.
+func (w *Walker) Err() error {
 	if len(w.defects) == 0 {
 		return nil
 	}

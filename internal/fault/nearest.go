@@ -1,10 +1,10 @@
-package hosts
+package fault
 
 import "strings"
 
-// nearest finds the valid word that was probably meant: at most two edits away and fewer than half of its letters.
+// Nearest finds the valid word that was probably meant: at most two edits away and fewer than half of its letters.
 // Ties go to the first; no such word gives "".
-func nearest(word string, valid []string) string {
+func Nearest(word string, valid []string) string {
 	best, at := "", 3
 	for _, v := range valid {
 		if d := editDistance(strings.ToLower(word), strings.ToLower(v)); d < at && 2*d < len(v) {
