@@ -62,6 +62,10 @@ func (p *pairing) add(x pair) {
 			return
 		}
 	}
+	if why := UnevenLoad(x.target, x.other); why != "" {
+		p.warnings = append(p.warnings, fmt.Sprintf("block %d is void: %s", x.block, why))
+		return
+	}
 	p.pairs = append(p.pairs, x)
 }
 

@@ -155,6 +155,8 @@ type Audit struct {
 	GCPauseMaxMS  *float64 `json:"gc_pause_max_ms"`
 	StealShare    *float64 `json:"steal_share"`
 	ClientCPU     *float64 `json:"client_cpu_share"`
+	ForeignCPU    *float64 `json:"foreign_cpu_share,omitempty"` // CPU time outside the campaign ÷ the host's capacity
+	PSICPU        *float64 `json:"psi_cpu_some_pct,omitempty"`  // of the time some task waited for a CPU, the campaign's own included
 }
 
 // SpecDecode is the speculative decoding state of a launch.

@@ -144,10 +144,18 @@ func spareBlocks(want int) int { return max(2, want/2) }
 
 // voidReasons says why points of blocks are void, and how many for each reason.
 func (s *State) voidReasons() string {
-	count := map[string]int{}
-	for _, r := range s.Rows(compare.PhaseBlock, useMain) {
-		if why := r.Void(); why != "" {
+	count, blocks := map[string]int{}, map[int][]*compare.Row{}
+	rows := s.Rows(compare.PhaseBlock, useMain)
+	for i := range rows {
+		if why := rows[i].Void(); why != "" {
 			count[why]++
+		} else if b := rows[i].Block; b != nil {
+			blocks[*b] = append(blocks[*b], &rows[i])
+		}
+	}
+	for _, of := range blocks {
+		if compare.UnevenLoad(of...) != "" {
+			count["uneven foreign load within the block"]++
 		}
 	}
 	var out []string

@@ -68,6 +68,8 @@ func (c *campaign) plan(st *State, host hosts.HostEntry, launches []worker.Launc
 	}
 	if p.Simulated {
 		p.AuditLimits, p.StopGrace, p.TraceSettle = simulatedLimits(), 5*time.Second, 300*time.Millisecond
+		quiet := quietLimits(st.Contract)
+		p.QuietLimits = &quiet
 	}
 	return p
 }

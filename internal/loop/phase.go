@@ -133,24 +133,33 @@ func (s *State) blocks() int {
 // that counts, and those that are void because a point's own audit says that it cannot. A failed launch counts: it is a
 // result.
 func (s *State) blockNumbers() (full, void []int) {
-	have, bad := map[int]int{}, map[int]bool{}
-	for _, r := range s.Rows(compare.PhaseBlock, useMain) {
-		if r.Block == nil {
-			continue
+	have := map[int][]*compare.Row{}
+	rows := s.Rows(compare.PhaseBlock, useMain)
+	for i := range rows {
+		if b := rows[i].Block; b != nil {
+			have[*b] = append(have[*b], &rows[i])
 		}
-		have[*r.Block]++
-		bad[*r.Block] = bad[*r.Block] || r.Void() != ""
 	}
 	for _, b := range slices.Sorted(maps.Keys(have)) {
 		switch {
-		case have[b] < len(s.Contract.Scenarios)*len(s.Contract.Sides()):
-		case bad[b]:
+		case len(have[b]) < len(s.Contract.Scenarios)*len(s.Contract.Sides()):
+		case voidBlock(have[b]) != "":
 			void = append(void, b)
 		default:
 			full = append(full, b)
 		}
 	}
 	return full, void
+}
+
+// voidBlock says why the rows of a block cannot count, empty where they can.
+func voidBlock(rows []*compare.Row) string {
+	for _, r := range rows {
+		if why := r.Void(); why != "" {
+			return why
+		}
+	}
+	return compare.UnevenLoad(rows...)
 }
 
 // firstBlocks gives the rows of the first n blocks that count.

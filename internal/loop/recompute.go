@@ -131,7 +131,7 @@ func (s *State) PlanFrame(r RunPlanned, p worker.Plan) worker.Plan {
 		LaunchDeadline: p.LaunchDeadline, StallAfter: p.StallAfter, StopGrace: p.StopGrace, ProofWait: p.ProofWait, TraceWait: p.TraceWait, TraceSettle: p.TraceSettle, WarmUp: p.WarmUp, Launches: p.Launches,
 	}
 	if want.Simulated {
-		want.AuditLimits = p.AuditLimits // wider there, by how much is the release's choice; a real host has the design's
+		want.AuditLimits, want.QuietLimits = p.AuditLimits, p.QuietLimits // wider there, by how much is the release's choice; a real host has the design's
 	}
 	return want
 }

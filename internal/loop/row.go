@@ -95,7 +95,7 @@ func measuredRow(s *State, l *launchSoFar, p worker.Point, e worker.Event) compa
 		warm := m.Counts.Warmup
 		row.StartedAt, row.WarmupRequests = &started, &warm
 		row.Metrics = metrics(m.Metrics)
-		row.Audit = audit(m, e.Quiet)
+		row.Audit = audit(m, e.Quiet, quietLimits(s.Contract))
 		if e.Rate != nil {
 			rated(&row, e.Rate)
 		}
@@ -176,13 +176,25 @@ func metrics(m bench.Metrics) compare.Metrics {
 	return out
 }
 
-// Limits of a quiet host; beyond them a point is untrusted.
-const (
-	maxForeignCPU  = 0.25 // CPU time outside the campaign ÷ the host's capacity
-	maxForeignCore = 0.10 // CPU time outside the engine ÷ the capacity of its cores; the kernel's own work on them is in it
-)
+// quietLimits are what else may run on the campaign's host during a point.
+func quietLimits(c *contract.Contract) worker.QuietLimits {
+	if !c.Host.Simulated {
+		return worker.DefaultQuietLimits()
+	}
+	return worker.QuietLimits{CPUShare: 1, CoreShare: 1, PressedShare: 1, PressurePct: 100, MemoryPct: 100} // it shares its machine with everything
+}
 
-func audit(m *bench.Point, q *worker.Quiet) *compare.Audit {
+// Disturbed says whether a row's own figures of its host are beyond what a quiet one may show.
+func (s *State) Disturbed(row compare.Row) bool {
+	a := row.Audit
+	if a == nil || a.ForeignCPU == nil || row.Mark != "" { // leased cores have a limit on a figure that rows do not carry
+		return false
+	}
+	q := worker.Quiet{ForeignCPUShare: *a.ForeignCPU, PSICPU: a.PSICPU}
+	return len(q.Disturbed(quietLimits(s.Contract))) > 0
+}
+
+func audit(m *bench.Point, q *worker.Quiet, l worker.QuietLimits) *compare.Audit {
 	a := &compare.Audit{
 		ClientLimited: m.Audit.ClientLimited, Unsettled: !m.Settling.Settled, Overloaded: m.Overloaded, Reasons: append([]string{}, m.Audit.Reasons...),
 		LateSendP99MS: m.Audit.LateSendP99MS, LoopLagP99MS: m.Audit.LoopLagP99MS, GCPauseMaxMS: m.Audit.GCPauseMaxMS,
@@ -191,13 +203,10 @@ func audit(m *bench.Point, q *worker.Quiet) *compare.Audit {
 	if q == nil {
 		return a
 	}
-	if len(q.ForeignGPU) > 0 {
-		a.Untrusted = true
-		a.Reasons = append(a.Reasons, "foreign processes on our GPUs: "+strings.Join(q.ForeignGPU, ", "))
-	}
-	if q.ForeignCoreShare != nil && *q.ForeignCoreShare > maxForeignCore {
-		a.Untrusted = true
-		a.Reasons = append(a.Reasons, fmt.Sprintf("foreign CPU load %.0f %% of the engine's cores", 100**q.ForeignCoreShare))
+	foreign := q.ForeignCPUShare
+	a.ForeignCPU, a.PSICPU = &foreign, q.PSICPU
+	if disturbed := q.Disturbed(l); len(disturbed) > 0 {
+		a.Untrusted, a.Reasons = true, append(a.Reasons, disturbed...)
 	}
 	if q.CacheWrites > 0 {
 		a.Untrusted = true
@@ -210,8 +219,8 @@ func audit(m *bench.Point, q *worker.Quiet) *compare.Audit {
 		a.Untrusted = true
 		a.Reasons = append(a.Reasons, "the engine left its cores during the point: "+strings.Join(q.OffCores, ", "))
 	}
-	if q.ForeignCPUShare > maxForeignCPU {
-		a.Reasons = append(a.Reasons, fmt.Sprintf("foreign CPU load %.0f %% of the host", 100*q.ForeignCPUShare))
+	if q.ForeignCoreShare != nil && foreign > worker.DefaultQuietLimits().CPUShare {
+		a.Reasons = append(a.Reasons, fmt.Sprintf("foreign CPU load %.0f %% of the host", 100*foreign))
 	}
 	return a
 }

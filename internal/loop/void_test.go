@@ -59,3 +59,18 @@ func TestFixedCommandsNeedCapturedFlagsToo(t *testing.T) {
 	_, err = l.Benchmark(t.Context(), loop.BenchmarkRequest{Campaign: out.Campaign, Candidates: []string{"sglang-00", "vllm-00"}})
 	refusedBy(t, "flow.help-first", err)
 }
+
+// TestLoadBesideOneSideOfABlock measures a block in which others used the CPUs in the competitor's turn: it is void although
+// neither point is beyond the limit by itself.
+func TestLoadBesideOneSideOfABlock(t *testing.T) {
+	t.Parallel()
+	f := func(v float64) *compare.Audit { return &compare.Audit{ForeignCPU: &v} }
+	for other, want := range map[float64]string{0.02: loop.PhaseMeasured, 0.20: loop.PhaseBlocks} {
+		w := opened(t).flags("sglang", "vllm").searched("sglang", "vllm").blocks(7, 0.8).audited(7, f(0.01), compare.StatusOK)
+		launch, block := "vllm-00.again", 7
+		r := compare.Row{Framework: "vllm", Side: "vllm", CandidateID: "vllm-00", Status: compare.StatusOK, Phase: compare.PhaseBlock, LaunchID: launch, Block: &block,
+			Workload: compare.Workload{Scenario: "chat"}, Audit: f(other), Metrics: compare.Metrics{"output_token_throughput": 10}}
+		w.add("point.measured", loop.PointMeasured{Key: launch + "/chat", Point: "chat", Use: "main", Row: r})
+		require.Equal(t, want, w.state().Phase(), "%v beside the other side", other)
+	}
+}

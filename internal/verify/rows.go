@@ -107,6 +107,9 @@ func (v *verifier) rowOf(before *loop.State, l worker.Launch, pt worker.Point, p
 	if err := outcome(rec, p.Row); err != nil {
 		return 0, err
 	}
+	if before.Disturbed(p.Row) && !p.Row.Audit.Untrusted {
+		return 0, errors.New("audit.untrusted is not true, as its foreign_cpu_share and psi_cpu_some_pct say")
+	}
 	return len(rec.Records), equal(before.PlannedRow(l, pt, p.Row), p.Row)
 }
 

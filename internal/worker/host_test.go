@@ -111,7 +111,7 @@ func (r *rig) plan(runID string, launches ...worker.Launch) worker.Plan {
 		Kind: worker.PlanKind, V: worker.PlanVersion, RunID: runID, Campaign: "camp", Job: "job", Workdir: r.workdir, LeaseDir: r.leases,
 		Device: "cpu", GPUs: []int{}, Simulated: true, LaunchDeadline: 20 * time.Second, StallAfter: 15 * time.Second,
 		StopGrace: 300 * time.Millisecond, ProofWait: 300 * time.Millisecond, Launches: launches,
-		AuditLimits: wideLimits(), // these tests share their cores with each other
+		AuditLimits: wideLimits(), QuietLimits: &worker.QuietLimits{CPUShare: 1, CoreShare: 1, PressedShare: 1, PressurePct: 100, MemoryPct: 100}, // these tests share their cores with each other
 	}
 }
 

@@ -68,11 +68,14 @@ func TestParseCPUAndPressure(t *testing.T) {
 		_, _, ok = worker.ParseCPU(bad)
 		require.False(t, ok, bad)
 	}
-	us, ok := worker.ParsePressure("some avg10=1.00 avg60=0.00 avg300=0.00 total=12345\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=9\n")
+	us, ok := worker.ParsePressure("some avg10=1.00 avg60=0.00 avg300=0.00 total=12345\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=9\n", "some")
 	require.True(t, ok)
 	require.Equal(t, uint64(12345), us)
-	_, ok = worker.ParsePressure("full total=9\n")
+	_, ok = worker.ParsePressure("full total=9\n", "some")
 	require.False(t, ok)
+	us, ok = worker.ParsePressure("some total=1\nfull total=9\n", "full")
+	require.True(t, ok)
+	require.Equal(t, uint64(9), us)
 }
 
 func TestClassify(t *testing.T) {

@@ -49,7 +49,7 @@ func (r *runner) measure(ctx context.Context, e *engine, p *Point) bench.Metrics
 
 func (r *runner) tryTwice(ctx context.Context, e *engine, p *Point) Event {
 	ev := r.try(ctx, e, p)
-	if why := unfit(ev); why != "" {
+	if why := r.unfit(ev); why != "" {
 		first := r.keepFirst(ev.Files)
 		ev = r.try(ctx, e, p)
 		ev.Repeated, ev.Files = why, append(ev.Files, first...)
@@ -64,15 +64,21 @@ func (r *runner) try(ctx context.Context, e *engine, p *Point) Event {
 }
 
 // unfit says why a measured point cannot count by its own audit; "" where it can, or where it failed.
-func unfit(ev Event) string {
+func (r *runner) unfit(ev Event) string {
 	why := bench.Unfit(ev.Measured)
 	switch {
 	case ev.Failure != nil || ev.Measured == nil:
 		return ""
-	case why == "" && ev.Quiet != nil && ev.Quiet.CacheWrites > 0:
+	case why != "":
+		return why
+	case ev.Quiet != nil && ev.Quiet.CacheWrites > 0:
 		return "kernels were compiled in the window"
 	}
-	return why
+	limits := DefaultQuietLimits()
+	if r.plan.QuietLimits != nil {
+		limits = *r.plan.QuietLimits
+	}
+	return strings.Join(ev.Quiet.Disturbed(limits), "; ")
 }
 
 // keepFirst moves a first try's records aside, so that the second's do not replace them.

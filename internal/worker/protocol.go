@@ -39,6 +39,7 @@ type Plan struct {
 	TraceSettle    time.Duration `json:"trace_settle_ns"`        // no file of a capture may change for so long; 0 = 2 s
 	TraceWait      time.Duration `json:"trace_wait_ns"`          // until a profiler's files are complete; 0 = 15 min
 	AuditLimits    *bench.Limits `json:"audit_limits,omitempty"` // nil = the design's
+	QuietLimits    *QuietLimits  `json:"quiet_limits,omitempty"` // nil = DefaultQuietLimits
 	WarmUp         bool          `json:"warm_up,omitempty"`      // a build's first launch on the host is preceded by one that compiles its kernels
 	Launches       []Launch      `json:"launches"`
 }
@@ -221,7 +222,8 @@ type Quiet struct {
 	Repinned   int      `json:"repinned,omitempty"`
 	OffCores   []string `json:"off_cores,omitempty"`
 	PSICPU     *float64 `json:"psi_cpu_some_pct,omitempty"`
-	ForeignGPU []string `json:"foreign_gpu"` // processes on our GPUs that are not ours
+	PSIMemory  *float64 `json:"psi_memory_full_pct,omitempty"` // of the time every task that could run waited for memory
+	ForeignGPU []string `json:"foreign_gpu"`                   // processes on our GPUs that are not ours
 	// CacheWrites counts files of the engine's JIT caches that were written in the measured window: kernels were still being
 	// compiled. CacheFiles names some.
 	CacheWrites int      `json:"cache_writes,omitempty"`

@@ -60,10 +60,10 @@ func parseTimes(line, name string) (cpuTimes, bool) {
 	return t, true
 }
 
-// parsePressure reads the total of the line "some" of /proc/pressure/*, in microseconds.
-func parsePressure(text string) (us uint64, ok bool) {
+// parsePressure reads the total of one line ("some" or "full") of /proc/pressure/*, in microseconds.
+func parsePressure(text, name string) (us uint64, ok bool) {
 	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, "some ") {
+		if !strings.HasPrefix(line, name+" ") {
 			continue
 		}
 		_, v, found := strings.Cut(line, "total=")
@@ -80,17 +80,37 @@ type hostView struct {
 	ours     uint64   // ticks of the worker and the engine, exited descendants included
 	cores    cpuTimes // of the leased cores
 	hasCores bool
-	onCores  uint64 // ticks of what of ours runs on the leased cores: the engine, and the worker where it shares them
-	pressure uint64
-	hasPSI   bool
+	onCores  uint64   // ticks of what of ours runs on the leased cores: the engine, and the worker where it shares them
+	psi      pressure // tasks that waited for a CPU
+	memory   pressure // every task waited for memory
+}
+
+// pressure is the time of a pressure stall file up to one moment, in microseconds.
+type pressure struct {
+	us  uint64
+	has bool
+}
+
+func readPressure(resource, name string) (p pressure) {
+	text, _ := os.ReadFile("/proc/pressure/" + resource)
+	p.us, p.has = parsePressure(string(text), name)
+	return p
+}
+
+// share is the part of wall, in percent, that was under pressure since a; nil where the kernel does not tell.
+func (p pressure) share(a pressure, wall time.Duration) *float64 {
+	if !p.has || !a.has || wall <= 0 || p.us < a.us {
+		return nil
+	}
+	pct := 100 * float64(p.us-a.us) / float64(wall.Microseconds())
+	return &pct
 }
 
 func (r *runner) viewHost() hostView {
 	v := hostView{at: time.Now()}
 	stat, _ := os.ReadFile("/proc/stat")
 	v.cpu, _ = parseCPUTimes(string(stat))
-	psi, _ := os.ReadFile("/proc/pressure/cpu")
-	v.pressure, v.hasPSI = parsePressure(string(psi))
+	v.psi, v.memory = readPressure("cpu", "some"), readPressure("memory", "full")
 	if r.pinning != nil {
 		v.cores, v.hasCores = parseCoreTimes(string(stat), r.pinning.Cores)
 	}
@@ -127,14 +147,10 @@ func foreignShare(now, before cpuTimes, ours, oursBefore uint64) (share float64,
 	return min(1, max(0, others/all)), true
 }
 
-// since gives the share of CPU capacity that others used between two views, and the pressure.
-func (v hostView) since(a hostView) (foreign float64, psi *float64) {
-	foreign, _ = foreignShare(v.cpu, a.cpu, v.ours, a.ours)
-	if wall := v.at.Sub(a.at).Microseconds(); v.hasPSI && a.hasPSI && wall > 0 {
-		p := 100 * float64(v.pressure-a.pressure) / float64(wall)
-		psi = &p
-	}
-	return foreign, psi
+// since gives the share of CPU capacity that others used between two views.
+func (v hostView) since(a hostView) float64 {
+	foreign, _ := foreignShare(v.cpu, a.cpu, v.ours, a.ours)
+	return foreign
 }
 
 // quietWatch collects what else runs on the host during a point.
@@ -205,7 +221,9 @@ func (w *quietWatch) stop(ctx context.Context) *Quiet {
 	w.memory()
 	w.gpus(ctx)
 	last := w.r.viewHost()
-	w.quiet.ForeignCPUShare, w.quiet.PSICPU = last.since(w.first)
+	wall := last.at.Sub(w.first.at)
+	w.quiet.ForeignCPUShare = last.since(w.first)
+	w.quiet.PSICPU, w.quiet.PSIMemory = last.psi.share(w.first.psi, wall), last.memory.share(w.first.memory, wall)
 	w.quiet.ForeignCoreShare, w.quiet.OffCores = last.onCoresSince(w.first), w.r.offCores()
 	return &w.quiet
 }

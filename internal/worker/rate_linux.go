@@ -35,7 +35,7 @@ func (r *runner) searchRate(ctx context.Context, e *engine, p *Point) Event {
 			return out
 		}
 		x := p.Rate.Judge(rate, ev.Measured)
-		x.Unfit, x.Repeated = unfit(ev), ev.Repeated
+		x.Unfit, x.Repeated = r.unfit(ev), ev.Repeated
 		tried, measured = append(tried, x), append(measured, ev.Measured)
 	}
 	result := p.Rate.Result(tried)
@@ -77,7 +77,8 @@ func (q *Quiet) add(o *Quiet) {
 		return a
 	}
 	q.ForeignCPUShare = max(q.ForeignCPUShare, o.ForeignCPUShare)
-	q.ForeignCoreShare, q.PSICPU = worse(q.ForeignCoreShare, o.ForeignCoreShare), worse(q.PSICPU, o.PSICPU)
+	q.ForeignCoreShare = worse(q.ForeignCoreShare, o.ForeignCoreShare)
+	q.PSICPU, q.PSIMemory = worse(q.PSICPU, o.PSICPU), worse(q.PSIMemory, o.PSIMemory)
 	q.Repinned += o.Repinned
 	q.CacheWrites, q.CacheFiles = q.CacheWrites+o.CacheWrites, union(q.CacheFiles, o.CacheFiles)
 	q.PeakRSSMiB, q.PeakGPUMiB = max(q.PeakRSSMiB, o.PeakRSSMiB), max(q.PeakGPUMiB, o.PeakGPUMiB)

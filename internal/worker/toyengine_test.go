@@ -65,6 +65,10 @@ func playEngine(args []string) int {
 		}
 		fmt.Println("squatting on", l.Addr())
 		time.Sleep(time.Hour)
+	case t.has("burn"):
+		for {
+			fmt.Fprint(io.Discard, t.faults)
+		}
 	case t.has("silent"):
 		time.Sleep(time.Hour)
 	case t.value("touch") != "": // maps what its parent allocated, as a forked child does
