@@ -10,6 +10,8 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/sotaloop/sotaloop/internal/chain"
 )
 
 // Bounds on stored records, which may come from a machine nobody trusts.
@@ -54,7 +56,7 @@ func ReadRecords(r io.Reader) (*Recording, error) {
 	if !lines.Scan() {
 		return nil, fmt.Errorf("read records: no header: %w", errors.Join(lines.Err(), io.ErrUnexpectedEOF))
 	}
-	if err := strict(lines.Bytes(), &out.Header); err != nil {
+	if err := chain.Strict(lines.Bytes(), &out.Header); err != nil {
 		return nil, fmt.Errorf("read records: header: %w", err)
 	}
 	if err := out.Header.check(); err != nil {
@@ -62,7 +64,7 @@ func ReadRecords(r io.Reader) (*Recording, error) {
 	}
 	for lines.Scan() {
 		rec := newRecord(0, "")
-		if err := strict(lines.Bytes(), rec); err != nil {
+		if err := chain.Strict(lines.Bytes(), rec); err != nil {
 			return nil, fmt.Errorf("read records: record %d: %w", len(out.Records)+1, err)
 		}
 		out.Records = append(out.Records, rec)
@@ -88,19 +90,6 @@ func (h Header) check() error {
 		return fmt.Errorf("read records: %d records", h.Records)
 	}
 	return h.Scenario.Validate()
-}
-
-// strict decodes one JSON value without unknown fields and with nothing behind it.
-func strict(line []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more than one value on a line")
-	}
-	return nil
 }
 
 // decompress finds out how the records are packed.

@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"encoding/hex"
 	"encoding/json"
@@ -13,6 +12,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
@@ -107,7 +107,7 @@ func ReadIndex(r io.Reader) (*Index, error) {
 // indexOf begins an index by its header.
 func indexOf(line []byte) (*Index, int, error) {
 	var h indexHeader
-	if err := exactly(line, &h); err != nil {
+	if err := chain.Strict(line, &h); err != nil {
 		return nil, 0, err
 	}
 	switch {
@@ -125,7 +125,7 @@ func indexOf(line []byte) (*Index, int, error) {
 
 func (ix *Index) readRow(line []byte) (entry, error) {
 	var r indexRow
-	if err := exactly(line, &r); err != nil {
+	if err := chain.Strict(line, &r); err != nil {
 		return entry{}, err
 	}
 	e := entry{output: r.Output, chars: r.Chars}
@@ -152,19 +152,6 @@ func (ix *Index) readRow(line []byte) (entry, error) {
 	}
 	e.at = *r.At
 	return e, nil
-}
-
-// exactly decodes one JSON value without unknown fields.
-func exactly(line []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more than one value on a line")
-	}
-	return nil
 }
 
 // IndexOf makes the index of a normalised dataset's file, keyed where its key lies beside it.

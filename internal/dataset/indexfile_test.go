@@ -108,6 +108,7 @@ func TestReadIndexRefuses(t *testing.T) {
 		"another kind":       strings.Replace(good, "dataset-index", "records", 1),
 		"no such dataset":    strings.Replace(good, `"digest":"sha256:`, `"digest":"sha256:zz`, 1),
 		"text":               strings.Replace(good, `"row":`, `"text":"hello","row":`, 1),
+		"a field twice":      strings.Replace(good, `"row":`, `"row":"","row":`, 1),
 		"a short digest":     strings.Replace(good, first, first[:62], 1),
 		"no digest":          strings.Replace(good, first, strings.Repeat("g", 64), 1),
 		"no length":          strings.Replace(good, `"output_len":`, `"output_len":-`, 1),
