@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"go/ast"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -12,7 +11,6 @@ import (
 
 	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/policy"
-	"github.com/sotaloop/sotaloop/internal/rules"
 	"github.com/sotaloop/sotaloop/tools"
 )
 
@@ -60,45 +58,6 @@ func firstSentence(doc string) string {
 		doc = doc[:i+1]
 	}
 	return strings.ReplaceAll(doc, "|", `\|`)
-}
-
-// families say what the first word of a rule's id stands for.
-var families = []struct{ prefix, doc string }{
-	{"fair", "Both sides of a comparison get the same chance."},
-	{"flow", "Steps come in the order in which each can rest on the one before."},
-	{"evid", "A patch answers something that was measured."},
-	{"patch", "What a patch may touch, and who decides."},
-	{"host", "Only what the campaign started is ever touched."},
-	{"claim", "What a report may say."},
-}
-
-func TestDocsRules(t *testing.T) {
-	t.Parallel()
-	var b strings.Builder
-	b.WriteString("# Rules\n\nGenerated from `internal/rules` by `make docs`; do not edit.\n\n" +
-		"A rule is checked at the moments named beside it, inside the campaign's state machine, where no tool can go around it. A\n" +
-		"refusal names the rule, the offending field with the value it had and the values it may have, how to go on, and the tool\n" +
-		"that is allowed next. It is recorded in the ledger.\n")
-	listed := 0
-	for _, family := range families {
-		var rows []string
-		for _, r := range rules.All {
-			if strings.HasPrefix(r.ID, family.prefix+".") {
-				var at []string
-				for _, m := range r.Moments {
-					at = append(at, string(m))
-				}
-				rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", r.ID, r.Doc, strings.Join(at, ", ")))
-			}
-		}
-		if len(rows) == 0 {
-			continue
-		}
-		listed += len(rows)
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| Rule | What it demands | Checked at |\n|---|---|---|\n%s", family.prefix, family.doc, strings.Join(rows, ""))
-	}
-	require.Len(t, rules.All, listed, "every rule belongs to a family")
-	generated(t, "docs/RULES.md", "", "", b.String())
 }
 
 // example gives the YAML between two marker lines of the README.
@@ -198,23 +157,6 @@ func TestDocsDependencies(t *testing.T) {
 				known = known || p == name || strings.HasPrefix(p, name+"/")
 			}
 			require.True(t, known, "%s imports %s, which docs/DEPENDENCIES.md does not explain", s.path, p)
-		}
-	}
-}
-
-// TestDocsRuleIDs finds rule ids in prose that no rule has.
-func TestDocsRuleIDs(t *testing.T) {
-	t.Parallel()
-	for _, file := range []string{"README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/GLOSSARY.md"} {
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, quoted := range strings.Split(string(raw), "`") {
-			family, name, ok := strings.Cut(quoted, ".")
-			if !ok || !slices.ContainsFunc(families, func(f struct{ prefix, doc string }) bool { return f.prefix == family }) || strings.ContainsAny(name, " *.\n") {
-				continue
-			}
-			_, known := rules.Find(quoted)
-			require.True(t, known, "%s names rule %q, which does not exist", file, quoted)
 		}
 	}
 }

@@ -126,7 +126,7 @@ func (k *hostKeys) fault(e *HostKeyError) *fault.Error {
 		return f.Hint("run `ssh %s` once in a terminal and accept the key only if its owner confirms %s %s",
 			k.target.alias, e.Type, e.Fingerprint)
 	case KeyChanged:
-		return f.Hint("ask the host's owner whether its %s key was replaced by %s; if not, someone else may be answering",
+		return f.ByRule("host.changed").Hint("ask the host's owner whether its %s key was replaced by %s; if not, someone else may be answering",
 			e.Type, e.Fingerprint).Hint("if it was, remove %s and run `ssh %s` once in a terminal", places, k.target.alias)
 	case KeyRevoked:
 		return f.Hint("do not use this host: its key is revoked at %s", places)

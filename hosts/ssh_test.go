@@ -99,6 +99,7 @@ func TestHostKeys(t *testing.T) {
 			require.ErrorAs(t, f, &e)
 			require.Equal(t, c.problem, e.Problem)
 			require.Equal(t, c.problem == hosts.KeyChanged, strings.Contains(f.Error(), "changed"))
+			require.Equal(t, c.problem == hosts.KeyChanged, f.Rule == "host.changed")
 			require.Contains(t, strings.Join(f.Hints, "\n"), c.hint)
 			require.Zero(t, server.Connections())
 			after, err := os.ReadFile(client.File("known_hosts"))

@@ -86,7 +86,7 @@ func fixtures() []tools.Tool {
 		}),
 		tools.Define("refuse", "", "Refuses.", tools.Hints{}, func(context.Context, noIn) (textOut, error) {
 			return textOut{}, fmt.Errorf("loop: %w", fault.New(fault.RuleViolation, "row %q does not exist", "kernel:decode:1").
-				ByRule("evid.exists").At("rows", "kernel:decode:1", "kernel:decode:2").Hint("call analyze_trace and cite its ids").
+				ByRule("evid.row-known").At("rows", "kernel:decode:1", "kernel:decode:2").Hint("call analyze_trace and cite its ids").
 				Then("analyze_trace", "lists the rows"))
 		}),
 		textTool("wrapped", func(context.Context) (string, error) {

@@ -111,7 +111,7 @@ func TestClientInBothErasAndTransports(t *testing.T) {
 				require.NoError(t, err)
 				require.True(t, got.IsError)
 				require.Nil(t, got.Structured)
-				require.Contains(t, got.Text, `"rule":"evid.exists"`)
+				require.Contains(t, got.Text, `"rule":"evid.row-known"`)
 
 				_, err = c.Call(t.Context(), "run_shell", nil)
 				require.ErrorContains(t, err, `unknown tool "run_shell", valid are echo, `)

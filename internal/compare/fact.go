@@ -30,6 +30,9 @@ const (
 	RuleEqualEffort   = "fair.equal-effort"
 	RuleQuietHost     = "fair.quiet-host"
 	RuleRealHost      = "evid.real-host"
+	RuleSLAFirst      = "fair.sla-first"
+	RuleRowStatus     = "fair.row-status"
+	RuleNotMeasured   = "evid.not-measured"
 )
 
 // Rules lists the ids of the rules that this package enforces.
@@ -37,7 +40,7 @@ func Rules() []string {
 	return []string{
 		RuleSameClient, RuleSameWorkload, RuleSameSLA, RuleSameModel, RuleSamePrecision, RuleSameHardware, RuleSameThreads, RuleSameCache,
 		RuleSameContract, RuleSameCandidate, RuleSameOutput, RuleInterleaved, RuleReplicates, RuleEverySide, RuleHoldOut,
-		RuleEqualEffort, RuleQuietHost, RuleRealHost,
+		RuleEqualEffort, RuleQuietHost, RuleRealHost, RuleSLAFirst, RuleRowStatus, RuleNotMeasured,
 	}
 }
 

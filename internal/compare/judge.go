@@ -147,9 +147,9 @@ func (c *comparison) slaFirst(v *Verdict, pairs []pair) {
 	case !enough:
 		v.Reason = fmt.Sprintf("sla: one side fails, but %d launches a side are too few to decide", len(pairs))
 	case a == breaks:
-		decided, v.Reason = stats.Loss, "sla: "+v.Candidate+" fails: "+why(target)
+		decided, v.Reason = stats.Loss, "sla: "+v.Candidate+" fails: "+why(target)+" ("+RuleSLAFirst+")"
 	default:
-		decided, v.Reason = stats.Win, "sla: "+v.Against+" fails: "+why(other)
+		decided, v.Reason = stats.Win, "sla: "+v.Against+" fails: "+why(other)+" ("+RuleSLAFirst+")"
 	}
 	v.Verdict = decided
 	if v.Verdict == stats.Inconclusive {

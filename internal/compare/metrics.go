@@ -124,7 +124,7 @@ func (m Metrics) check() error {
 		case !finite(v) || v < 0:
 			return fmt.Errorf("metrics.%s: %v cannot have been measured", name, v)
 		case v == 0 && m.zeroIsPlaceholder(name):
-			return fmt.Errorf("metrics.%s: 0 is no measurement; write null for not measured", name)
+			return ruled{RuleNotMeasured, fmt.Errorf("metrics.%s: 0 is no measurement; write null for not measured", name)}
 		case (name == "success_rate" || name == "sla_attainment") && v > 1:
 			return fmt.Errorf("metrics.%s: %v is not a share between 0 and 1", name, v)
 		}

@@ -58,7 +58,7 @@ func pairUp(target, other []*Row, t Terms) pairing {
 func (p *pairing) add(x pair) {
 	for _, r := range []*Row{x.target, x.other} {
 		if why := r.Void(); why != "" {
-			p.warnings = append(p.warnings, fmt.Sprintf("block %d is void: %s is %s", x.block, place(r), why))
+			p.warnings = append(p.warnings, fmt.Sprintf("block %d is void: %s is %s (%s)", x.block, place(r), why, r.voidRule()))
 			return
 		}
 	}
@@ -88,6 +88,17 @@ func (r *Row) Void() string {
 		return "a cold launch"
 	}
 	return ""
+}
+
+// voidRule is the rule by which a void point counts for nothing.
+func (r *Row) voidRule() string {
+	switch {
+	case r.Status == StatusSkipped:
+		return RuleRowStatus
+	case !r.Interference && r.Audit != nil && r.Audit.ClientLimited:
+		return RuleSameClient
+	}
+	return RuleQuietHost
 }
 
 // onePerBlock gives one row a block and refuses a second launch of the side in a block, a second row of its point, and

@@ -36,7 +36,12 @@ func ReadRows(r io.Reader, name string) ([]Row, error) {
 		}
 		row, err := ParseRow(raw)
 		if err != nil {
-			return nil, fault.Wrap(fault.InvalidInput, err, "%s:%d", name, n).At(fmt.Sprintf("%s:%d", name, n), "")
+			f := fault.Wrap(fault.InvalidInput, err, "%s:%d", name, n).At(fmt.Sprintf("%s:%d", name, n), "")
+			var by ruled
+			if errors.As(err, &by) {
+				f = f.ByRule(by.rule)
+			}
+			return nil, f
 		}
 		row.Line = n
 		rows = append(rows, row)
@@ -132,12 +137,18 @@ func plainType(goType string) string {
 	}
 }
 
+// ruled is an error that a rule demands.
+type ruled struct {
+	rule string
+	error
+}
+
 func (r *Row) check() error {
 	switch {
 	case r.Framework == "":
 		return errors.New("framework: missing")
 	case !slices.Contains(Statuses, string(r.Status)):
-		return fmt.Errorf("status: %q is none of %s", r.Status, strings.Join(Statuses, ", "))
+		return ruled{RuleRowStatus, fmt.Errorf("status: %q is none of %s", r.Status, strings.Join(Statuses, ", "))}
 	case r.Phase != "" && !slices.Contains(Phases, string(r.Phase)):
 		return fmt.Errorf("phase: %q is none of %s", r.Phase, strings.Join(Phases, ", "))
 	case r.Workload.Arrival != "" && !slices.Contains(contract.Arrivals, string(r.Workload.Arrival)):

@@ -356,6 +356,8 @@ func stageNotes(a *trace.Analysis, stage string) []string {
 type foundRow struct {
 	id, stage string
 	share     float64 // of its stage
+	mapped    float64 // share of its stage's GPU time that is mapped to source
+	onCPU     bool
 	locations []trace.Location
 	trace     TraceCaptured
 	tables    TraceAnalyzed
@@ -379,7 +381,7 @@ func citedRow(st *State, id string, read ReadArtifact) (foundRow, bool) {
 		}
 		for _, s := range a.Stages {
 			if row, ok := rowIn(s, id); ok {
-				row.trace, row.tables, row.stage = t, rec, s.Stage
+				row.trace, row.tables, row.stage, row.mapped, row.onCPU = t, rec, s.Stage, s.MappedShare, s.Source == trace.SourceCPU
 				return row, true
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/cookbook"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/framework"
+	"github.com/sotaloop/sotaloop/internal/rules"
 	"github.com/sotaloop/sotaloop/internal/stats"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
@@ -216,6 +217,9 @@ func (d *drafting) terms(c *contract.Contract) error {
 	if err := d.sla(c); err != nil {
 		return err
 	}
+	if v := rules.Check(rules.AtOpen, &rules.Facts{Contract: c}); v != nil { // again with what the host says, before freezing
+		return v.Fault()
+	}
 	if err := vetTerms(c, d.r.Key); err != nil {
 		return err
 	}
@@ -287,9 +291,6 @@ func (d *drafting) sla(c *contract.Contract) error {
 	if len(c.SLA) == 0 { // the cookbook's is in c where it has one
 		return fault.New(fault.InvalidInput, "sla is missing").At("sla", "", contract.SLAKeys()...).
 			Hint(`give limits, for example {"max_p50_ttft_ms": 2000, "max_p50_tpot_ms": 80, "min_success_rate": 0.99}, or "none"`)
-	}
-	if err := c.SLA.Validate(); err != nil {
-		return err
 	}
 	return nil
 }

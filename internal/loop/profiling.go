@@ -21,6 +21,7 @@ import (
 const (
 	profileWarmup = 10
 	profileSteps  = 5
+	decodeWarmup  = 1 // requests; the steps before the window are the answers' own
 	phaseProfile  = "profile"
 )
 
@@ -130,8 +131,19 @@ func captures(c *contract.Contract, s contract.Scenario) []worker.Capture {
 	seed := bench.MixSeed(c.Seed, phaseProfile, s.Name, 0)
 	return []worker.Capture{
 		{ID: "prefill", Stage: "prefill", InputLen: s.InputLen, OutputLen: 1, Batch: 1, Warmup: profileWarmup, Steps: profileSteps, Seed: seed, Vocab: vocabulary(c)},
-		{ID: "decode", Stage: "decode", InputLen: 1, OutputLen: max(s.OutputLen, 4*profileSteps), Batch: batch, Warmup: 1, Steps: profileSteps, Seed: seed + 1, Vocab: vocabulary(c)},
+		{ID: "decode", Stage: "decode", InputLen: 1, OutputLen: max(s.OutputLen, 4*profileSteps), Batch: batch, Warmup: decodeWarmup, Steps: profileSteps, Seed: seed + 1, Vocab: vocabulary(c)},
 	}
+}
+
+// captureFacts are what rules ask about a planned profile.
+func captureFacts(c *contract.Contract, entry string, s contract.Scenario, l worker.Launch) *rules.Facts {
+	f := &rules.CaptureFacts{Entry: entry, Endpoint: l.Protocol.Profile.Start != nil, Scenario: s, Windows: map[string]rules.WindowFact{
+		"prefill": {Warmup: profileWarmup, Steps: profileSteps}, "decode": {Warmup: decodeWarmup, Steps: profileSteps},
+	}}
+	for _, x := range l.Captures {
+		f.Stages = append(f.Stages, rules.StageFact{Stage: x.Stage, InputLen: x.InputLen, OutputLen: x.OutputLen, Warmup: x.Warmup, Steps: x.Steps})
+	}
+	return &rules.Facts{Contract: c, Capture: f}
 }
 
 // captureLaunches renders one launch, or one a stage.
@@ -146,8 +158,9 @@ func (c *campaign) captureLaunches(st *State, spec launchSpec, args profileArgs,
 	if err != nil {
 		return nil, err
 	}
-	if l.Protocol.Profile.Start == nil {
-		return nil, fault.New(fault.FrameworkFailed, "%s has no profiler endpoint in this build", spec.candidate.Entry).Hint("bring an existing trace to sotaloop trace analyze")
+	scenario, _ := st.Contract.Scenario(args.Scenario)
+	if v := rules.Check(rules.AtCapture, captureFacts(st.Contract, spec.candidate.Entry, scenario, l)); v != nil {
+		return nil, v.Fault()
 	}
 	if !l.Protocol.Profile.OneStage {
 		return []worker.Launch{l}, nil

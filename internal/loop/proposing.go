@@ -44,7 +44,8 @@ func (l *Loop) Propose(ctx context.Context, r ProposeRequest) (Proposal, error) 
 		return Proposal{}, err
 	}
 	r.Rows = unique(r.Rows)
-	facts := &rules.Facts{Contract: st.Contract, Verdicts: st.verdictFacts(), Patch: &rules.PatchFacts{Gain: r.PredictedGain, Elsewhere: r.Elsewhere}}
+	facts := &rules.Facts{Contract: st.Contract, Verdicts: st.verdictFacts(), Patch: &rules.PatchFacts{Gain: r.PredictedGain, Elsewhere: r.Elsewhere},
+		Words: []rules.Words{{Field: "rationale", Text: r.Rationale}, {Field: "elsewhere", Text: r.Elsewhere}}}
 	var cited []foundRow
 	facts.Evidence, cited = c.evidenceFacts(st, repo, head.Commit, target, r)
 	if v := evidenceViolation(facts); v != nil {
@@ -62,6 +63,7 @@ func (l *Loop) Propose(ctx context.Context, r ProposeRequest) (Proposal, error) 
 	}
 	facts.Patch.Tests, facts.Patch.Beside = r.Tests, besidePackage(proposed, target.PackageRoot)
 	facts.Patch.Paths, facts.Patch.ChangedTests = patch.Paths(), changedTests(proposed)
+	facts.Patch.Unlicensed, facts.Patch.Borrowed = provenance(string(proposed.Diff))
 	facts.Patch.TouchesCited = touches(patch.Paths(), r.Location, target.PackageRoot)
 	facts.Patch.OpenProposals = st.openProposals()
 	if v := rules.Check(rules.AtPropose, facts); v != nil {
@@ -119,7 +121,8 @@ func (c *campaign) evidenceFacts(st *State, repo *gitops.Repo, base string, targ
 		if ok {
 			cited = append(cited, row)
 			fact.Stage, fact.Share, fact.Candidate, fact.Entry = row.stage, row.share, row.trace.Candidate, row.trace.Entry
-			fact.Commit, fact.Simulated = row.trace.Commit, row.trace.Simulated
+			fact.Commit, fact.Simulated, fact.Mapping, fact.Scenario = row.trace.Commit, row.trace.Simulated, row.trace.Mapping, row.trace.Scenario
+			fact.Mapped, fact.OnCPU, fact.Paired = row.mapped, row.onCPU, row.tables.Mapping != ""
 			fact.Target = row.trace.Entry == st.Contract.Target.Entry && row.trace.Patch == "" && !row.trace.Mapping && slices.Contains(measured, row.trace.Candidate)
 			for _, l := range row.locations {
 				fact.Locations = append(fact.Locations, fmt.Sprintf("%s:%d %s", l.Path, l.Line, l.Func))

@@ -113,7 +113,7 @@ func (c *campaign) planned(ctx context.Context, st *State, s step, id string) (w
 // runError gives a run's bad end as a fault; failed launches are results, not errors.
 func runError(r RunEnded) error {
 	if r.Busy {
-		return fault.New(fault.Busy, "the host could not be used: %s", r.Error).Hint("wait until they have ended, or ask their owner; then call again: what was measured stays").
+		return fault.New(fault.Busy, "the host could not be used: %s", r.Error).ByRule("host.owned-only").Hint("wait until they have ended, or ask their owner; then call again: what was measured stays").
 			Then("list_hosts", "with refresh it shows which GPUs are busy")
 	}
 	switch r.State {

@@ -130,7 +130,7 @@ func (c *campaign) flagUses(fw framework.Framework, help *framework.Help, side c
 	var out []rules.FlagUse
 	for _, name := range sortedKeys(values) {
 		_, varied := args.Space[name]
-		use := rules.FlagUse{Name: name, Values: values[name], Varied: varied, Role: fw.Role(name)}
+		use := rules.FlagUse{Name: name, Values: values[name], Base: args.Base[name], Varied: varied, Role: fw.Role(name)}
 		flag, ok := help.Find(name)
 		if use.Known = ok; !ok {
 			use.Nearest = help.Nearest(name, 3)

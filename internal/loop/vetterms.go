@@ -49,8 +49,6 @@ func vetTerms(c *contract.Contract, key string) error {
 		return bad("rank_by", c.RankBy, "request_throughput").Hint("leave it out for the SLA first")
 	case c.Endpoint != bench.PathCompletions && c.Endpoint != bench.PathChat:
 		return bad("endpoint", c.Endpoint, bench.PathCompletions, bench.PathChat).Hint("give a path of the engines' own servers; load never leaves the host")
-	case c.Speculation != "":
-		return bad("speculation", c.Speculation).Hint("leave it out: no framework is launched with speculation yet, on any side")
 	case len(c.Scenarios) > maxScenarios:
 		return bad("scenarios", fmt.Sprint(len(c.Scenarios)), fmt.Sprintf("at most %d", maxScenarios)).Hint("open several campaigns")
 	case len(key) > maxName:

@@ -40,7 +40,6 @@ func TestTermsThatDecideNothing(t *testing.T) {
 		"hours before zero":             {func(r *loop.OpenRequest) { r.MaxGPUHours = -1 }, "max_gpu_hours"},
 		"a rank nobody knows":           {func(r *loop.OpenRequest) { r.RankBy = "luck" }, "rank_by"},
 		"an endpoint elsewhere":         {func(r *loop.OpenRequest) { r.Endpoint = "http://evil/v1" }, "endpoint"},
-		"speculation on paper":          {func(r *loop.OpenRequest) { r.Speculation = "EAGLE" }, "speculation"},
 		"an option as a type":           {func(r *loop.OpenRequest) { r.Precision = "--trust-remote-code" }, "precision"},
 		"an option as a cache type":     {func(r *loop.OpenRequest) { r.KVDtype = "--a" }, "kv_dtype"},
 		"a path as a quantization":      {func(r *loop.OpenRequest) { r.Quantization = "../x" }, "quantization"},

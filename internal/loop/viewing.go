@@ -328,6 +328,9 @@ func (l *Loop) CancelJob(ctx context.Context, campaignID, job, reason string) (J
 	if strings.TrimSpace(reason) == "" {
 		return JobAnswer{}, fault.New(fault.InvalidInput, "reason is empty").At("reason", reason).Hint("say in a few words why %s ends: a reader of the transcript will ask", job)
 	}
+	if v := rules.Check(rules.AtCancel, &rules.Facts{Contract: st.Contract, Words: []rules.Words{{Field: "reason", Text: reason}}}); v != nil {
+		return JobAnswer{}, c.refuse(ctx, "cancel_job", v)
+	}
 	if j.End == nil {
 		if err := c.adopt(ctx); err != nil {
 			return JobAnswer{}, err

@@ -31,6 +31,9 @@ func Render(in loop.ReportInput) (map[string][]byte, error) {
 	w.refusals()
 	w.formulas()
 	w.caveats()
+	if err := complete(b.Bytes(), in.State); err != nil {
+		return nil, err
+	}
 	return map[string][]byte{"final_report.md": b.Bytes(), "manifest.txt": manifest(in)}, nil
 }
 

@@ -15,9 +15,11 @@ type Facts struct {
 	Evidence *EvidenceFacts
 	Patch    *PatchFacts
 	Approval *ApprovalFacts
-	Branch   string // applied branch, empty = none
-	Rows     int    // rows of any status
-	Reason   string // why there are none
+	Capture  *CaptureFacts
+	Words    []Words // of the agent, that end in a report
+	Branch   string  // applied branch, empty = none
+	Rows     int     // rows of any status
+	Reason   string  // why there are none
 	// Threads is the size of each side's thread pools, by variable of the environment; empty on hosts with GPUs.
 	Threads map[string]map[string]int
 }
@@ -40,6 +42,7 @@ type FlagUse struct {
 	Name    string
 	Kind    string // of the captured help: bool, int, float, enum, string, json, list
 	Values  []any
+	Base    any  // the base command's value, nil = it does not set the flag
 	Varied  bool // named in the space: the base's own value is tried beside the listed ones
 	Known   bool // in the captured help
 	Nearest []string
@@ -101,8 +104,13 @@ type RowFact struct {
 	Paths     []string
 	Candidate string
 	Entry     string
-	Target    bool   // trace of the target's measured candidate
-	Commit    string // source commit that the traced process ran
+	Target    bool    // trace of the target's measured candidate
+	Mapping   bool    // traced with graphs off
+	Scenario  string  // whose lengths the trace has
+	Mapped    float64 // share of the stage's GPU time that is mapped to source
+	Paired    bool    // a mapping trace was read beside the formal one
+	OnCPU     bool    // no GPU's trace: operators are named, not launched from source
+	Commit    string  // source commit that the traced process ran
 	Simulated bool
 }
 
@@ -115,6 +123,8 @@ type PatchFacts struct {
 	TouchesCited  bool
 	Elsewhere     string
 	Gain          float64
+	Unlicensed    []string // lines about a licence or an author that the diff takes away, as path: line
+	Borrowed      []string // added lines that say code came from elsewhere, in files that name no licence with them
 	OpenProposals []string
 }
 
@@ -125,4 +135,29 @@ type ApprovalFacts struct {
 	Problem  string // why a recorded approval does not hold
 	Reason   string // of a rejection
 	Command  string
+}
+
+// CaptureFacts is a profile about to be taken.
+type CaptureFacts struct {
+	Entry    string
+	Endpoint bool // the build has a profiler that can be started
+	Scenario contract.Scenario
+	Stages   []StageFact
+	Windows  map[string]WindowFact // of every profile of a campaign, by stage
+}
+
+// WindowFact is which steps of a capture are traced.
+type WindowFact struct{ Warmup, Steps int }
+
+// StageFact is one planned capture.
+type StageFact struct {
+	Stage               string
+	InputLen, OutputLen int
+	Warmup, Steps       int
+}
+
+// Words are a text of the agent's.
+type Words struct {
+	Field string
+	Text  string
 }

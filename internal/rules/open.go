@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"maps"
+	"regexp"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -47,6 +48,33 @@ func decidable(f *Facts) *Violation {
 	return &Violation{What: fmt.Sprintf("%d blocks can never decide %d comparisons at 5 %%", f.Contract.Blocks.Max, f.Contract.Blocks.Comparisons),
 		Field: "max_blocks", Got: fmt.Sprint(f.Contract.Blocks.Max), Want: []string{fmt.Sprintf("at least %d", f.Decide.Need)},
 		Fix: "raise max_blocks, or compare fewer scenarios or sides"}
+}
+
+func speculation(f *Facts) *Violation {
+	if f.Contract.Speculation == "" {
+		return nil
+	}
+	return &Violation{What: fmt.Sprintf("speculation %q cannot be a term of a contract", f.Contract.Speculation), Field: "speculation", Got: f.Contract.Speculation,
+		Fix: "leave it out: no framework is launched with speculation yet, on any side"}
+}
+
+// bareLimit is a limit that does not say of which statistic.
+var bareLimit = regexp.MustCompile(`^max_(ttft|tpot|e2e)_ms$`)
+
+func slaKeys(f *Facts) *Violation {
+	wrong, ok := fault.As(f.Contract.SLA.Validate())
+	if !ok {
+		return nil
+	}
+	v := &Violation{What: wrong.Message, Field: wrong.Field, Got: wrong.Got, Want: wrong.Want, Fix: "take limits of want"}
+	if key := bareLimit.FindStringSubmatch(wrong.Got); key != nil {
+		v.Want = nil
+		for _, p := range []string{"p50", "p95", "p99"} {
+			v.Want = append(v.Want, "max_"+p+"_"+key[1]+"_ms")
+		}
+		v.Fix = fmt.Sprintf("a latency has many values: name the statistic, for example %s", v.Want[0])
+	}
+	return v
 }
 
 func sameThreads(f *Facts) *Violation {

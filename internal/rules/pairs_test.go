@@ -71,13 +71,31 @@ func atProfile() *rules.Facts {
 }
 
 func atPropose() *rules.Facts {
-	row := rules.RowFact{ID: "kernel:decode:3@0123456789abcdef", Found: true, Stage: "decode", Share: 0.2, Candidate: "sglang-03", Entry: "sglang", Target: true,
+	row := rules.RowFact{ID: "kernel:decode:3@0123456789abcdef", Found: true, Stage: "decode", Scenario: "chat", Mapped: 0.9, Share: 0.2, Candidate: "sglang-03", Entry: "sglang", Target: true,
 		Commit: "c0ffee", Locations: []string{"sglang/srt/layers/activation.py:40 silu"}, Paths: []string{"sglang/srt/layers/activation.py"}}
 	return &rules.Facts{Contract: terms(), Verdicts: atProfile().Verdicts,
 		Evidence: &rules.EvidenceFacts{Rows: []rules.RowFact{row}, Stage: "decode", Location: "python/sglang/srt/layers/activation.py:40", LocationExists: true,
 			Scenario: "chat", Metric: "output_token_throughput", Measured: []string{"output_token_throughput", "tpot_ms"}, SlowStages: []string{"prefill", "decode", "mixed"}, BaseCommit: "c0ffee"},
 		Patch: &rules.PatchFacts{Paths: []string{"python/sglang/srt/layers/activation.py"}, TouchesCited: true, Gain: 0.05},
+		Words: words("rationale", "Fuse the activation with the gate: one pass over global memory instead of two, the fastest path of this kernel.").Words,
 	}
+}
+
+func words(field, text string) *rules.Facts {
+	return &rules.Facts{Contract: terms(), Words: []rules.Words{{Field: field, Text: text}}}
+}
+
+func atCapture() *rules.Facts {
+	f := &rules.Facts{Contract: terms()}
+	f.Capture = &rules.CaptureFacts{Entry: "sglang", Endpoint: true, Scenario: f.Contract.Scenarios[0],
+		Stages:  []rules.StageFact{{"prefill", 1000, 1, 10, 5}, {"decode", 1, 1000, 1, 5}},
+		Windows: map[string]rules.WindowFact{"prefill": {Warmup: 10, Steps: 5}, "decode": {Warmup: 1, Steps: 5}}}
+	return f
+}
+
+// stage changes one planned capture.
+func stage(i int, edit func(*rules.StageFact)) func(*rules.Facts) {
+	return func(f *rules.Facts) { edit(&f.Capture.Stages[i]) }
 }
 
 func tests(ids ...string) func(*rules.Facts) {
@@ -97,7 +115,7 @@ func atReport() *rules.Facts { return &rules.Facts{Contract: terms(), Rows: 3} }
 // pairs has an entry for every rule; a test demands it.
 func pairs() map[string]pair {
 	out := map[string]pair{}
-	for _, part := range []map[string]pair{openPairs(), searchPairs(), blockPairs(), evidencePairs(), patchPairs()} {
+	for _, part := range []map[string]pair{openPairs(), searchPairs(), blockPairs(), capturePairs(), evidencePairs(), patchPairs()} {
 		for id, p := range part {
 			out[id] = p
 		}
@@ -140,6 +158,20 @@ func openPairs() map[string]pair {
 				}
 			},
 			"a host with GPUs": func(f *rules.Facts) { f.Threads = nil },
+		}},
+		"fair.speculation": {honest: atOpen, cheats: map[string]func(*rules.Facts){
+			"speculation on paper": func(f *rules.Facts) { f.Contract.Speculation = "EAGLE" },
+		}},
+		"flow.sla-keys": {honest: atOpen, cheats: map[string]func(*rules.Facts){
+			"a limit of no statistic":     func(f *rules.Facts) { f.Contract.SLA = contract.SLA{"max_ttft_ms": 500} },
+			"a statistic nobody has":      func(f *rules.Facts) { f.Contract.SLA = contract.SLA{"max_p42_ttft_ms": 500} },
+			"a limit that is kept by all": func(f *rules.Facts) { f.Contract.SLA = contract.SLA{"min_success_rate": 0} },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"the seed's own keys": func(f *rules.Facts) {
+				f.Contract.SLA = contract.SLA{"max_p50_ttft_ms": 500, "max_p50_tpot_ms": 50, "max_p50_e2e_ms": 5000, "min_success_rate": 0.99}
+			},
+			"a tail":        func(f *rules.Facts) { f.Contract.SLA = contract.SLA{"max_p99_ttft_ms": 500} },
+			"none was said": func(f *rules.Facts) { f.Contract.SLA = contract.SLA{} },
 		}},
 		"flow.rows-first": {honest: atReport, cheats: map[string]func(*rules.Facts){
 			"a report of nothing": func(f *rules.Facts) { f.Rows = 0 },
@@ -187,6 +219,25 @@ func searchPairs() map[string]pair {
 		}, honestTwins: map[string]func(*rules.Facts){
 			"free text that the policy lists": flag(rules.FlagUse{Name: "extra-config", Class: framework.ClassUnlisted, Allowed: true}),
 		}},
+		"flow.preflight-knob": {honest: atSearch, cheats: map[string]func(*rules.Facts){
+			"partial prefills in the base": flag(rules.FlagUse{Name: "max-num-partial-prefills", Class: framework.ClassSearch, Base: 2.0, Values: []any{2.0}}),
+		}, honestTwins: map[string]func(*rules.Facts){
+			"partial prefills in the space": flag(rules.FlagUse{Name: "max-num-partial-prefills", Class: framework.ClassSearch, Varied: true, Values: []any{1.0, 2.0}}),
+			"one, which is the default":     flag(rules.FlagUse{Name: "max_num_partial_prefills", Class: framework.ClassSearch, Base: 1.0, Values: []any{1.0}}),
+		}},
+		"fair.attention-backend": {honest: atSearch, cheats: map[string]func(*rules.Facts){
+			"fa3 on an A100":              onGPU("NVIDIA A100-SXM4-80GB", "attention-backend", "fa3"),
+			"fa3 for decode on an L40S":   onGPU("NVIDIA L40S", "decode-attention-backend", "triton", "fa3"),
+			"fa3 on a consumer Blackwell": onGPU("NVIDIA GeForce RTX 5090", "attention-backend", "fa3"),
+		}, honestTwins: map[string]func(*rules.Facts){
+			"fa3 on an H100":         onGPU("NVIDIA H100 80GB HBM3", "attention-backend", "fa3"),
+			"fa3 on a B200":          onGPU("NVIDIA B200", "attention-backend", "fa3"),
+			"another one on an A100": onGPU("NVIDIA A100-SXM4-80GB", "attention-backend", "flashinfer"),
+			"another framework's": func(f *rules.Facts) {
+				onGPU("NVIDIA A100-SXM4-80GB", "attention-backend", "fa3")(f)
+				f.Search.Side = f.Contract.Against[0]
+			},
+		}},
 		"fair.pinned-knob": {honest: atSearch, cheats: map[string]func(*rules.Facts){
 			"one value beside the default": flag(rules.FlagUse{Name: "mem-fraction-static", Class: framework.ClassPinned, Values: []any{0.9}, Varied: true}),
 			"a searched memory fraction":   flag(rules.FlagUse{Name: "mem-fraction-static", Class: framework.ClassPinned, Values: []any{0.8, 0.9}}),
@@ -207,6 +258,38 @@ func searchPairs() map[string]pair {
 				f.Search.Flags[0].Values, f.Search.Flags[0].Varied = []any{1.0, 2.0}, true
 				flag(rules.FlagUse{Name: "dp-size", Role: "dp", Class: framework.ClassSearch, Values: []any{1.0, 2.0}, Varied: true})(f)
 			},
+		}},
+	}
+}
+
+// onGPU searches a backend on a host with that GPU.
+func onGPU(gpu, name string, values ...any) func(*rules.Facts) {
+	return func(f *rules.Facts) {
+		f.Contract.Host.GPUModel = gpu
+		flag(rules.FlagUse{Name: name, Class: framework.ClassSearch, Varied: true, Values: values})(f)
+	}
+}
+
+func capturePairs() map[string]pair {
+	return map[string]pair{
+		"evid.profiler-api": {honest: atCapture, cheats: map[string]func(*rules.Facts){
+			"an endpoint that is not there": func(f *rules.Facts) { f.Capture.Endpoint = false },
+		}},
+		"evid.separate-stages": {honest: atCapture, cheats: map[string]func(*rules.Facts){
+			"a request of both stages": stage(0, func(s *rules.StageFact) { s.OutputLen = 1000 }),
+			"decode after a prefill":   stage(1, func(s *rules.StageFact) { s.InputLen = 1000 }),
+			"no stage":                 stage(0, func(s *rules.StageFact) { s.Stage = "mixed" }),
+		}},
+		"evid.profile-lengths": {honest: atCapture, cheats: map[string]func(*rules.Facts){
+			"another input":    stage(0, func(s *rules.StageFact) { s.InputLen = 4090 }),
+			"a shorter answer": stage(1, func(s *rules.StageFact) { s.OutputLen = 100 }),
+		}, honestTwins: map[string]func(*rules.Facts){
+			"a short answer, lengthened for its steps": func(f *rules.Facts) { f.Capture.Scenario.OutputLen, f.Capture.Stages[1].OutputLen = 4, 20 },
+		}},
+		"evid.same-window": {honest: atCapture, cheats: map[string]func(*rules.Facts){
+			"more steps":             stage(0, func(s *rules.StageFact) { s.Steps = 50 }),
+			"a longer warm-up":       stage(1, func(s *rules.StageFact) { s.Warmup = 10 }),
+			"a stage without window": func(f *rules.Facts) { f.Capture.Windows = nil },
 		}},
 	}
 }
@@ -288,6 +371,23 @@ func evidencePairs() map[string]pair {
 				f.Evidence.Rows = append(f.Evidence.Rows, rules.RowFact{ID: "kernel:decode:9@ffffffffffffffff"})
 			},
 		}},
+		"evid.formal-trace": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"times of a trace without graphs": row(func(r *rules.RowFact) { r.Mapping = true }),
+		}},
+		"evid.mapped": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"a root cause in the dark": row(func(r *rules.RowFact) { r.Mapped = 0.69 }),
+			"nothing mapped":           row(func(r *rules.RowFact) { r.Mapped = 0 }),
+			"a competitor's trace has more": func(f *rules.Facts) {
+				other := f.Evidence.Rows[0]
+				other.Target, other.Entry = false, "vllm"
+				f.Evidence.Rows[0].Mapped = 0.1
+				f.Evidence.Rows = append(f.Evidence.Rows, other)
+			},
+		}, honestTwins: map[string]func(*rules.Facts){
+			"exactly seventy":           row(func(r *rules.RowFact) { r.Mapped = 0.7 }),
+			"a mapping trace was taken": row(func(r *rules.RowFact) { r.Mapped, r.Paired = 0.4, true }),
+			"operators of a CPU":        row(func(r *rules.RowFact) { r.Mapped, r.OnCPU = 0, true }),
+		}},
 		"evid.real-host": {honest: atPropose, cheats: map[string]func(*rules.Facts){
 			"simulated evidence on a real host": row(func(r *rules.RowFact) { r.Simulated = true }),
 			"real evidence in a simulation":     func(f *rules.Facts) { f.Evidence.HostSimulated = true },
@@ -311,6 +411,15 @@ func evidencePairs() map[string]pair {
 			"a scenario that was not lost": func(f *rules.Facts) { f.Evidence.Scenario = "summarization" },
 			"a metric nobody measured":     func(f *rules.Facts) { f.Evidence.Metric = "vibes" },
 			"nothing was lost":             func(f *rules.Facts) { f.Verdicts[0].Verdict = "inconclusive" },
+		}},
+		"evid.same-scenario": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"a trace of another scenario": row(func(r *rules.RowFact) { r.Scenario = "summarization" }),
+		}, honestTwins: map[string]func(*rules.Facts){
+			"a competitor's beside it": func(f *rules.Facts) {
+				other := f.Evidence.Rows[0]
+				other.Target, other.Entry, other.Scenario = false, "vllm", "summarization"
+				f.Evidence.Rows = append(f.Evidence.Rows, other)
+			},
 		}},
 		"evid.agrees": {honest: atPropose, cheats: map[string]func(*rules.Facts){
 			"a stage that does not decide the metric": func(f *rules.Facts) { f.Evidence.SlowStages = []string{"prefill"} },
@@ -355,6 +464,11 @@ func evidencePairs() map[string]pair {
 	}
 }
 
+// said gives the agent's words.
+func said(text string) func(*rules.Facts) {
+	return func(f *rules.Facts) { f.Words[0].Text = text }
+}
+
 func patchPairs() map[string]pair {
 	paths := func(p ...string) func(*rules.Facts) { return func(f *rules.Facts) { f.Patch.Paths = p } }
 	return map[string]pair{
@@ -375,6 +489,35 @@ func patchPairs() map[string]pair {
 		}, honestTwins: map[string]func(*rules.Facts){
 			"a word that only begins alike": paths("python/sglang/srt/layers/benchmarked.py"),
 			"a word that holds one":         paths("python/sglang/srt/layers/profiles.py"),
+		}},
+		"patch.param-only": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"another default":          paths("python/sglang/srt/server_args.py"),
+			"a default and its script": paths("python/sglang/srt/server_args.py", "scripts/launch.sh", "docs/server_arguments.md"),
+		}, honestTwins: map[string]func(*rules.Facts){
+			"a switch and what it switches": paths("python/sglang/srt/server_args.py", "python/sglang/srt/layers/activation.py"),
+			"a tuned kernel configuration":  paths("python/sglang/srt/layers/moe/configs/E=8,N=14336,H100.json"),
+		}},
+		"patch.provenance": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"a licence note taken away": func(f *rules.Facts) { f.Patch.Unlicensed = []string{"a.py: # Copyright 2024 Somebody"} },
+			"a kernel without licence": func(f *rules.Facts) {
+				f.Patch.Borrowed = []string{"a.py: # adapted from https://example.com/kernel.py"}
+			},
+		}},
+		"claim.scope": {honest: atPropose, cheats: map[string]func(*rules.Facts){
+			"global":        said("This makes SGLang the global SOTA."),
+			"of the world":  said("With it the engine is the fastest in the world for this model."),
+			"for ever":      said("the best decode throughput of all time"),
+			"on everything": said("State-of-the-art throughput on all hardware!"),
+			"overall":       said("an overall best result"),
+			"for all":       said("it is now state of the art for every model"),
+			"elsewhere": func(f *rules.Facts) {
+				f.Words = append(f.Words, rules.Words{Field: "elsewhere", Text: "universally the fastest"})
+			},
+		}, honestTwins: map[string]func(*rules.Facts){
+			"memory is global":       said("Keeps the state in global memory; best case one pass; the world size stays two."),
+			"a comparative":          said("Faster than vLLM on this H100 in scenario chat, by the rows cited."),
+			"what others say":        said("The state-of-the-art kernel of the catalog fuses both norms; this does the same."),
+			"everywhere in the code": said("Every call site everywhere uses the optimal tile. It is measured on all ranks."),
 		}},
 		"patch.location": {honest: atPropose, cheats: map[string]func(*rules.Facts){
 			"a patch elsewhere, unexplained": func(f *rules.Facts) { f.Patch.TouchesCited = false },

@@ -63,6 +63,36 @@ func harnessUntouched(f *Facts) *Violation {
 	return nil
 }
 
+// parameters are the files in which a target declares its launch parameters, and those that launch it.
+var parameters = []string{"server_args.py", "launch_server.py", "arg_utils.py", "dockerfile"}
+
+func paramOnly(f *Facts) *Violation {
+	for _, p := range f.Patch.Paths {
+		name := strings.ToLower(path.Base(p))
+		if !slices.Contains(parameters, name) && !slices.Contains([]string{".sh", ".md", ".rst"}, path.Ext(name)) {
+			return nil
+		}
+	}
+	if len(f.Patch.Paths) == 0 {
+		return nil
+	}
+	return &Violation{What: fmt.Sprintf("the diff changes launch parameters only: %s", listed(f.Patch.Paths)), Field: "diff", Got: listed(f.Patch.Paths),
+		Fix:  "a better default is a better candidate: search it, for every side alike, in a new campaign",
+		Next: []fault.Next{{Tool: "open_campaign", Why: "from: this campaign, with the value in the search's space"}}}
+}
+
+func provenance(f *Facts) *Violation {
+	if len(f.Patch.Unlicensed) > 0 {
+		return &Violation{What: fmt.Sprintf("the diff takes a licence note away: %s", f.Patch.Unlicensed[0]), Field: "diff", Got: f.Patch.Unlicensed[0],
+			Fix: "keep authors and licences where they are; move them with the code that they are about"}
+	}
+	if len(f.Patch.Borrowed) > 0 {
+		return &Violation{What: fmt.Sprintf("code is said to come from elsewhere, and no licence is named: %s", f.Patch.Borrowed[0]), Field: "diff", Got: f.Patch.Borrowed[0],
+			Want: []string{"a source and an SPDX-License-Identifier in the same file"}, Fix: "name source and licence beside the code that was taken"}
+	}
+	return nil
+}
+
 func patchLocation(f *Facts) *Violation {
 	if f.Patch.TouchesCited || strings.TrimSpace(f.Patch.Elsewhere) != "" {
 		return nil

@@ -14,12 +14,17 @@ import (
 func TestEveryRuleHasAnHonestTwinAndACheat(t *testing.T) {
 	t.Parallel()
 	all := pairs()
+	over := 0
 	for _, r := range rules.All {
+		if r.Check == nil {
+			continue // a room's: rules_test.go of the root holds those to tests of that room
+		}
+		over++
 		p, ok := all[r.ID]
 		require.Truef(t, ok, "rule %s has no pair of facts in pairs_test.go", r.ID)
 		require.NotEmptyf(t, p.cheats, "rule %s is broken by nothing", r.ID)
 	}
-	require.Len(t, all, len(rules.All), "a pair names a rule that does not exist")
+	require.Len(t, all, over, "a pair names a rule that does not exist")
 }
 
 func TestRulesRefuseCheatsAndLetHonestWorkThrough(t *testing.T) {
@@ -65,6 +70,12 @@ func fits(at rules.Moment, f *rules.Facts) bool {
 		return f.Blocks != nil && f.Branch != ""
 	case rules.AtOpen:
 		return f.Decide != nil
+	case rules.AtCapture:
+		return f.Capture != nil
+	case rules.AtPropose:
+		return f.Evidence != nil
+	case rules.AtCancel:
+		return len(f.Words) > 0
 	}
 	return true
 }
@@ -119,7 +130,8 @@ func TestRulesReadWell(t *testing.T) {
 		seen[r.ID] = true
 		require.True(t, strings.HasSuffix(r.Doc, "."), r.ID)
 		require.NotContains(t, r.Doc, "\n", r.ID)
-		require.NotEmpty(t, r.Moments, r.ID)
+		require.True(t, len(r.Moments) > 0 || len(r.Rooms) > 0, r.ID)
+		require.Equal(t, len(r.Moments) > 0, r.Check != nil, r.ID)
 	}
 	_, ok := rules.Find("fair.unheard-of")
 	require.False(t, ok)

@@ -97,7 +97,7 @@ func flagClass(f *Facts) *Violation {
 			v.What = fmt.Sprintf("--%s is a term of the contract", u.Name)
 			v.Fix = "set it in open_campaign, equal for every side; a change is a new campaign"
 			v.Next = []fault.Next{{Tool: "open_campaign", Why: "a new campaign with other terms (from copies this one's)"}}
-			if strings.ReplaceAll(u.Name, "_", "-") == "trust-remote-code" {
+			if plainName(u.Name) == "trust-remote-code" {
 				v.Fix = fmt.Sprintf("ask the engineer for the policy line `trust_remote_code: [%s]`; a campaign opened after it trusts that code on every side", f.Contract.Model.Checkpoint())
 			}
 		case u.Class == framework.ClassHost:
@@ -115,6 +115,41 @@ func flagClass(f *Facts) *Violation {
 		return v
 	}
 	return nil
+}
+
+// preflightKnob refuses a base that no preflight of this model stands behind.
+func preflightKnob(f *Facts) *Violation {
+	for _, u := range f.Search.Flags {
+		if n, ok := integer(u.Base); ok && n > 1 && plainName(u.Name) == "max-num-partial-prefills" {
+			return &Violation{What: fmt.Sprintf("--%s %d would be launched before the model's preflight", u.Name, n), Field: u.Name, Got: fmt.Sprint(n), Want: []string{"a value of space"},
+				Fix: "name it in space, so that candidate 0 shows first that the model is served without it"}
+		}
+	}
+	return nil
+}
+
+// older are GPUs before Hopper, and consumer ones after it, for which fa3 is not made.
+var older = regexp.MustCompile(`(?i)\b(V100|T4|A100|A800|A10|A10G|A16|A2|A30|A40|L4|L20|L40|L40S|RTX|GTX|GeForce|TITAN)\b`)
+
+func attentionBackend(f *Facts) *Violation {
+	gpu := f.Contract.Host.GPUModel
+	if f.Search.Side.Framework != contract.SGLang || !older.MatchString(gpu) {
+		return nil
+	}
+	for _, u := range f.Search.Flags {
+		for _, v := range u.Values {
+			if strings.HasSuffix(plainName(u.Name), "attention-backend") && v == "fa3" {
+				return &Violation{What: fmt.Sprintf("--%s fa3 needs Hopper or newer, the host has %s", u.Name, gpu), Field: u.Name, Got: "fa3", Want: []string{"flashinfer", "triton"},
+					Fix: "leave fa3 out: a launch would be spent on a candidate that cannot run"}
+			}
+		}
+	}
+	return nil
+}
+
+// plainName is a flag's name as help writes it, without dashes in front.
+func plainName(name string) string {
+	return strings.ReplaceAll(strings.TrimLeft(name, "-"), "_", "-")
 }
 
 func pinnedKnob(f *Facts) *Violation {

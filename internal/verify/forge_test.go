@@ -130,6 +130,7 @@ func TestForgedLedgersAreFoundByComputingAgain(t *testing.T) {
 			require.NoError(t, err)
 			require.NotNil(t, res.First, "%+v", res.Checks)
 			require.False(t, res.OK)
+			require.Equal(t, verify.RuleReproducible, res.First.Rule)
 			require.Empty(t, res.Levels)
 			at := slices.IndexFunc(res.Checks, func(k verify.Check) bool { return k.Name == c.check })
 			require.Contains(t, res.Checks[at].Problem, c.says, "first: %+v", res.First)

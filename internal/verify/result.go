@@ -38,8 +38,12 @@ type Approval struct {
 	Touched     bool   `json:"touched,omitempty"` // a security key with presence
 }
 
+// RuleReproducible is the rule that a difference breaks.
+const RuleReproducible = "claim.reproducible"
+
 // Difference is the first thing that does not hold.
 type Difference struct {
+	Rule  string `json:"rule"`
 	Check string `json:"check"`
 	What  string `json:"what"`
 }

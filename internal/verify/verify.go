@@ -131,7 +131,7 @@ func (v *verifier) check(name string, run func() (string, error)) bool {
 	if err != nil {
 		c.Problem = err.Error()
 		if v.res.First == nil {
-			v.res.First = &Difference{Check: name, What: c.Problem}
+			v.res.First = &Difference{Rule: RuleReproducible, Check: name, What: c.Problem}
 		}
 	}
 	v.res.Checks = append(v.res.Checks, c)

@@ -1,0 +1,28 @@
+package report_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/report"
+)
+
+// TestAReportWithoutAPartIsRefused takes each part away once; the whole report, and that of a campaign that ended early,
+// are complete.
+func TestAReportWithoutAPartIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]*campaign{"finished": finished(t), "opened": opened(t), "failed": opened(t).row("sglang", 0, 0, "CUDA out of memory")} {
+		text, _ := w.render()
+		st := w.state()
+		require.NoError(t, report.Complete([]byte(text), st), name)
+		for _, sign := range report.Signs(st) {
+			f, ok := fault.As(report.Complete([]byte(strings.ReplaceAll(text, "\n"+sign, "\n")), st))
+			require.True(t, ok, "%s without %q", name, sign)
+			require.Equal(t, report.RuleComplete, f.Rule)
+		}
+	}
+	require.Greater(t, len(report.Signs(finished(t).state())), len(report.Signs(opened(t).state())), "what was done is asked for")
+}
