@@ -30,7 +30,7 @@ var layers = [][]string{
 	{"internal/fault", "internal/redact", "internal/stats", "internal/chain", "skills"}, // words and arithmetic that know nothing of us
 	{"internal/contract", "internal/ledger", "internal/jobs", "internal/trace", "internal/yamlfile", "gitops", "transcripts"},
 	{"internal/framework", "internal/bench", "internal/dataset", "internal/policy", "hosts"}, // one edge each: a framework's text, a load, its rows, a machine
-	{"internal/rules", "internal/worker", "internal/cookbook"},            // what is allowed; what runs on a host; where a search may begin
+	{"internal/rules", "internal/worker", "internal/cookbook"},                               // what is allowed; what runs on a host; where a search may begin
 	{"internal/compare"}, // rows to verdicts
 	{"internal/search"},  // verdict-free choice of the next candidate
 	{"internal/loop"},    // the campaign
