@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"math"
 	"regexp"
 	"strings"
 	"sync"
@@ -24,9 +25,15 @@ const known = `HF_TOKEN|HUGGING_?FACE_(?:HUB_)?TOKEN|OPENAI_API_KEY|ANTHROPIC_AP
 	`AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|NGC_API_KEY|NGC_CLI_API_KEY|NVIDIA_API_KEY|WANDB_API_KEY|MODELSCOPE_API_TOKEN|` +
 	`AZURE_OPENAI_API_KEY|GOOGLE_API_KEY|COHERE_API_KEY|MISTRAL_API_KEY|REPLICATE_API_TOKEN|DOCKER_PASSWORD|NPM_TOKEN|SLACK_TOKEN`
 
-// keyBlock matches a private key with its armour, also one whose end was cut off, also with escaped line ends.
+// keyBlock matches a private key with its armour, also one whose end was cut off, also with escaped line ends. Its body has
+// no two dashes in a row, so that many beginnings do not look for their end in each other.
 const keyBlock = `-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----` +
-	`(?:[A-Za-z0-9+/=\s\\:,.()-]*?-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\]*)`
+	`(?:(?:[A-Za-z0-9+/=\s\\:,.()]|-[A-Za-z0-9])*?-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\]*)`
+
+// argument matches the value of a flag or of a setting that engines print with their arguments, as --api-key V,
+// "'--hf-token', 'V'", api_key='V' and {"admin_api_key": ["V"]}.
+const argument = `(?:--(?:[a-z]+-)*(?:api-key|hf-token|auth-token|access-token|secret|password)|\b(?:[a-z]+_)*(?:api_key|hf_token|auth_token|access_token|client_secret|password))` +
+	`["']?(?:[ \t]*[=:,][ \t]*|[ \t]+)(?:\[[ \t]*)?\\?["']?(?P<secret>[^\s"'\\$\[\](){},;&|<>=]{8,})`
 
 // builtin gives the patterns that every Redactor has. They are compiled once, when first needed: a start should not
 // wait for them.
@@ -46,6 +53,10 @@ var builtin = sync.OnceValue(func() []Pattern {
 		{Label: "bearer", Expr: regexp.MustCompile(`(?i)\bbearer[ \t]+(?P<secret>[a-z0-9._~+/=-]{16,})`), Anchors: []string{"earer", "EARER"}, Plausible: hasDigit},
 		{Label: "basic_auth", Expr: regexp.MustCompile(`(?i)\bauthorization["']?[ \t]*[:=][ \t]*["']?basic[ \t]+(?P<secret>[a-z0-9+/_=-]{8,})`), Anchors: []string{"asic", "ASIC"}},
 		{Label: "url_credentials", Expr: regexp.MustCompile(`\b[A-Za-z][A-Za-z0-9+.-]*://(?P<secret>[^\s/:@"'<>\[\]\\]*:[^\s/@"'<>\[\]\\]+)@`), Anchors: []string{"://"}},
+		{Label: "api_key", Expr: regexp.MustCompile(`(?i)\bx-api-key["']?[ \t]*[:=][ \t]*["']?(?P<secret>[a-z0-9._~+/=-]{8,})`), Anchors: []string{"pi-key", "pi-Key", "PI-KEY"}, Plausible: hasDigit},
+		{Label: "api_key", Expr: regexp.MustCompile(argument), Anchors: []string{"key", "token", "password", "secret"}, Plausible: hasDigit},
+		{Label: "secret_value", Expr: regexp.MustCompile(`\b[A-Z][A-Z0-9_]*(?:_API_KEY|_ACCESS_KEY|_SECRET_KEY|_AUTH_TOKEN|_TOKEN|_SECRET|_PASSWORD|_PASSWD)\\?["']?[ \t]*[=:][ \t]*\\?["']?(?P<secret>[^\s"'\\$\[\](){},;&|<>]{12,})`),
+			Anchors: []string{"_KEY", "_TOKEN", "_SECRET", "_PASSW"}, Plausible: isDrawn},
 		{Label: "secret_value", Expr: regexp.MustCompile(`\b(?:` + known + `)\\?["']?[ \t]*[=:][ \t]*\\?["']?(?P<secret>[^\s"'\\$\[\](){},;&|<>]{8,})`), Anchors: []string{"TOKEN", "KEY", "PASSWORD"}, Plausible: hasDigit},
 	}
 	return list[:len(list):len(list)]
@@ -80,6 +91,26 @@ func (p Pattern) maybe(b []byte) bool {
 // hasDigit says whether b has both a digit and a letter, as words and numbers have not.
 func hasDigit(b []byte) bool {
 	return bytes.ContainsAny(b, "0123456789") && bytes.ContainsFunc(b, func(r rune) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' })
+}
+
+// isDrawn says whether b looks drawn at random rather than named: letters and digits, no path, and at least three bits a
+// character by its own frequencies (Shannon).
+func isDrawn(b []byte) bool {
+	if !hasDigit(b) || b[0] == '/' || b[0] == '.' {
+		return false
+	}
+	var counts [256]int
+	for _, c := range b {
+		counts[c]++
+	}
+	bits := 0.0
+	for _, n := range counts {
+		if n > 0 {
+			p := float64(n) / float64(len(b))
+			bits -= p * math.Log2(p)
+		}
+	}
+	return bits >= 3
 }
 
 // isRandom says whether b behind its prefix looks drawn at random: it has a digit and a letter, and a capital where it

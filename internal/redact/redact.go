@@ -63,7 +63,10 @@ type span struct {
 }
 
 // scan finds all secrets, in order and without overlap.
-func (r *Redactor) scan(b []byte) []span {
+func (r *Redactor) scan(b []byte) []span { return r.scanAt(b, 0) }
+
+// scanAt finds all secrets in what depth encodings were taken off.
+func (r *Redactor) scanAt(b []byte, depth int) []span {
 	var found []span
 	patterns := builtin
 	if r != nil {
@@ -73,7 +76,7 @@ func (r *Redactor) scan(b []byte) []span {
 	for _, p := range patterns() {
 		found = p.scan(b, found)
 	}
-	if len(found) < 2 {
+	if found = r.scanEncoded(b, found, depth); len(found) < 2 {
 		return found
 	}
 	slices.SortStableFunc(found, func(a, b span) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end)) })

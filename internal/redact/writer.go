@@ -19,6 +19,7 @@ type Writer struct {
 	to      io.Writer
 	buf     []byte // the first ahead bytes are already written: they are the left context of the next match
 	ahead   int
+	tried   int // the cut that was last looked at in vain
 	failure error
 }
 
@@ -31,7 +32,10 @@ func (w *Writer) Write(p []byte) (int, error) {
 		return 0, w.failure
 	}
 	w.buf = append(w.buf, p...)
-	w.emit(w.safeCut())
+	if cut := w.safeCut(); cut != w.tried || len(w.buf) > mostOut {
+		w.tried = cut
+		w.emit(cut)
+	}
 	return len(p), w.failure
 }
 
@@ -66,7 +70,11 @@ func (w *Writer) safeCut() int {
 // openKey gives the start of a private key without its end, or -1.
 func openKey(b []byte) int {
 	begin := bytes.LastIndex(b, []byte("-----BEGIN "))
-	if begin < 0 || bytes.Contains(b[begin:], []byte("-----END ")) {
+	if begin < 0 {
+		return -1
+	}
+	_, end, ended := bytes.Cut(b[begin:], []byte("-----END "))
+	if ended && bytes.Contains(end, []byte("-----")) {
 		return -1
 	}
 	return begin
@@ -98,5 +106,5 @@ func (w *Writer) emit(cut int) {
 		return
 	}
 	w.buf = append(w.buf[:0], w.buf[cut-1:]...)
-	w.ahead = 1
+	w.ahead, w.tried = 1, 1
 }
