@@ -19,7 +19,8 @@ type Writer struct {
 	to      io.Writer
 	buf     []byte // the first ahead bytes are already written: they are the left context of the next match
 	ahead   int
-	tried   int // the cut that was last looked at in vain
+	tried   int    // the cut that was last looked at in vain
+	first   string // kind of the first secret that went by
 	failure error
 }
 
@@ -99,6 +100,9 @@ func (w *Writer) emit(cut int) {
 	}
 	if cut <= w.ahead {
 		return
+	}
+	if len(whole) > 0 && w.first == "" {
+		w.first = whole[0].label
 	}
 	out := render(w.buf[:cut], whole)
 	if _, err := w.to.Write(out[w.ahead:]); err != nil {

@@ -56,9 +56,13 @@ func (r *runner) tryCapture(ctx context.Context, e *engine, c *Capture) ([]File,
 		err = shot.await(ctx)
 	}
 	files := shot.files()
+	why := r.keepsSecrets(files)
+	if why != nil {
+		files = []File{}
+	}
 	switch {
 	case err == nil:
-		return files, nil
+		return files, why
 	case ctx.Err() != nil:
 		return files, canceledBy(context.Cause(ctx).Error())
 	case e.isDead():

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/sotaloop/sotaloop/internal/redact"
 )
 
 // errJournal says that an event could not be made durable: the run must end, since what it does is no longer recorded.
@@ -16,6 +19,7 @@ var errJournal = errors.New("events cannot be written")
 type journal struct {
 	mu     sync.Mutex
 	file   *os.File
+	hidden *redact.Redactor // nil knows shapes only
 	size   int64
 	seq    int
 	began  time.Time // monotonic origin of ElapsedS
@@ -43,7 +47,7 @@ func (j *journal) append(e Event) error {
 	if err != nil {
 		return fmt.Errorf("render event: %w", err)
 	}
-	raw = append(raw, '\n')
+	raw = append(slices.Clip(j.hidden.JSON(raw)), '\n')
 	if _, err = j.file.Write(raw); err == nil {
 		err = j.file.Sync()
 	}

@@ -219,13 +219,17 @@ func (r *runner) serve(ctx context.Context, e *engine) {
 	}
 }
 
-// logFile is the engine's log as an artifact; it stays on the host once a private dataset was sent, since engines log
-// what they are asked.
+// logFile is the engine's log as an artifact, without secrets; it stays on the host once a private dataset was sent, since
+// engines log what they are asked.
 func (r *runner) logFile(e *engine) []File {
 	if e.sealed {
 		return nil
 	}
-	f, err := r.file(e.log, "log")
+	path, err := r.publish(e)
+	if err != nil {
+		return nil
+	}
+	f, err := r.file(path, "log")
 	if err != nil {
 		return nil
 	}

@@ -216,6 +216,9 @@ func (r *runner) store(e *engine, p *Point, point *bench.Point) (*File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	for _, rec := range point.Recording.Records {
+		rec.Error, rec.Finish = r.hide(e, rec.Error), r.hide(e, rec.Finish)
+	}
 	path := filepath.Join(dir, p.ID+".jsonl.zst")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -204,13 +204,3 @@ func (r *runner) deadFailure(e *engine) *Failure {
 	f.Exit = code
 	return f
 }
-
-// hide takes the values of the launch's secrets out of a text.
-func (r *runner) hide(e *engine, text string) string {
-	for _, name := range e.launch.SecretEnv {
-		if v, ok := r.opts.LookupEnv(name); ok && len(v) >= 4 {
-			text = strings.ReplaceAll(text, v, "["+name+"]")
-		}
-	}
-	return text
-}

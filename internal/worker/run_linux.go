@@ -16,6 +16,7 @@ import (
 	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/dataset"
 	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/redact"
 )
 
 const (
@@ -58,6 +59,7 @@ type runner struct {
 	opts    HostOptions
 	family  *family
 	journal *journal
+	hidden  *redact.Redactor // knows the engines' secrets
 	gpus    *gpuWatch
 	pinning *Pinning // nil where the plan names no cores
 	cancel  context.CancelCauseFunc
@@ -110,6 +112,7 @@ func (r *runner) begin() (*lease, error) {
 	if err := r.plan.complete(r.opts.Home); err != nil {
 		return nil, err
 	}
+	r.hideSecrets()
 	if err := r.hasDatasets(); err != nil {
 		return nil, err
 	}
@@ -139,6 +142,7 @@ func (r *runner) begin() (*lease, error) {
 		held.release()
 		return nil, err
 	}
+	r.journal.hidden = r.hidden
 	return held, nil
 }
 

@@ -36,7 +36,7 @@ func TestRunPlan(t *testing.T) {
 	require.Contains(t, ready.Info, `"GIVEN=yes"`)
 	require.Contains(t, ready.Info, filepath.Join(r.workdir, "runs", "run-full", "launches", "l1"))
 	require.NotContains(t, ready.Info, "LEAK", "the environment is built, never inherited")
-	require.Contains(t, ready.Info, "TOY_SECRET=[TOY_SECRET]", "the engine has the secret, the event does not")
+	require.Contains(t, ready.Info, "TOY_SECRET=[redacted:toy_secret]", "the engine has the secret, the event does not")
 	require.Contains(t, ready.Engine.EnvNames, "TOY_SECRET")
 	require.NotContains(t, ready.Engine.EnvNames, "LEAK")
 	require.Equal(t, []string{"toy-engine", strconv.Itoa(ready.Port), "busy=2"}, ready.Engine.Argv[1:])

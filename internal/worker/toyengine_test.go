@@ -4,11 +4,13 @@ package worker_test
 
 import (
 	"compress/gzip"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -43,10 +45,23 @@ func (t *toy) value(name string) string {
 	return ""
 }
 
+// blab prints a secret of the environment in every form that a careless engine might, a megabyte in.
+func blab() {
+	secret := os.Getenv("TOY_SECRET")
+	fmt.Println(strings.Repeat("x", 1<<20))
+	quoted, _ := json.Marshal(map[string]string{"api_key": secret})
+	fmt.Printf("argv --api-key %s\nurl http://h/?t=%s\nb64 %s\njson %s\npart %s", secret, url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret)), quoted, secret[:9])
+	time.Sleep(50 * time.Millisecond)
+	fmt.Println(secret[9:], "\x1b[2Jcleared \u202eback")
+}
+
 func playEngine(args []string) int {
 	t := &toy{faults: args[1:]}
 	fmt.Println("loading weights")
 	fmt.Println("\x1b[31mLoad weight end\x1b[0m elapsed=0.1 s token=" + os.Getenv("TOY_SECRET"))
+	if t.has("blab") {
+		blab()
+	}
 	switch {
 	case t.has("exit"):
 		fmt.Println("RuntimeError: something else")
@@ -232,6 +247,11 @@ func (t *toy) complete(w http.ResponseWriter, req *http.Request) {
 	if json.Unmarshal(body.Prompt, &ids) != nil {
 		ids = make([]int, len(strings.Fields(string(body.Prompt))))
 	}
+	if t.has("blab") && n%3 == 0 {
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprintf(w, `{"error": "cannot fetch with %s"}`, os.Getenv("TOY_SECRET"))
+		return
+	}
 	if t.has("gossip") { // says what it was asked wherever it can
 		fmt.Printf("Received request: prompt=%s\n", body.Prompt)
 		switch n % 4 {
@@ -339,6 +359,9 @@ func (t *toy) stopProfile(w http.ResponseWriter, _ *http.Request) {
 			return
 		}
 		time.Sleep(300 * time.Millisecond)
+		if t.has("blab-trace") {
+			_, _ = fmt.Fprintf(z, `{"name": "kernel_%s"},`, base64.StdEncoding.EncodeToString([]byte("t="+os.Getenv("TOY_SECRET"))))
+		}
 		_, _ = fmt.Fprintf(z, `{"requests": %d}]}`, t.requests.Load())
 		_ = z.Close()
 	}()
