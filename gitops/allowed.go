@@ -2,6 +2,7 @@ package gitops
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,19 +12,23 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// AllowedSigners is a parsed allowed_signers file, as ssh-keygen(1) describes it, with these differences: principals
-// are literal (a pattern would leave open who approved), times need their final Z (local time differs between
-// machines), certificate authorities are refused, and two options of ours demand more of security keys:
-// touch-required (somebody touched it) and verify-required (and gave a PIN or finger).
+// AllowedSigners is a parsed allowed_signers file, as ssh-keygen(1) describes it and ssh-keygen -Y verify reads it. What
+// differs is stricter, and says so: a line that cannot be read refuses the file, where ssh-keygen skips it; times need
+// their final Z, since local time differs between machines; certificate authorities are refused; a security key has to be
+// touched, unless its line says no-touch-required; and verify-required (a PIN or a finger) and touch-required (a security
+// key, touched) demand more. Those three are options of ours here, with their meaning in authorized_keys: ssh-keygen
+// knows no line that has them.
 type AllowedSigners struct{ lines []allowedLine }
 
 // allowedLine is one line: who may sign with which key, for what and when.
 type allowedLine struct {
 	number                 int
-	principals, namespaces []string
+	principals, namespaces []string // lists of patterns
 	key                    ssh.PublicKey
 	after, before          time.Time
 	need                   byte // security key flags
+	untouched              bool // no-touch-required
+	said                   map[string]bool
 }
 
 // ParseAllowedSigners reads the file. An empty one is valid and allows nobody.
@@ -39,16 +44,16 @@ func ParseAllowedSigners(data []byte) (*AllowedSigners, error) {
 		line, err := parseAllowedLine(string(text))
 		if err != nil {
 			return nil, fault.Wrap(fault.InvalidInput, err, "allowed signers line %d", number).At(fmt.Sprintf("line %d", number), clip(text)).
-				Hint(`write PRINCIPAL[,PRINCIPAL] [namespaces="%s"] [valid-before="YYYYMMDDZ"] [touch-required] KEY-TYPE BASE64`, NamespaceApproval)
+				Hint(`write PRINCIPAL[,PRINCIPAL] namespaces="%s"[,valid-before="YYYYMMDDZ"][,verify-required] KEY-TYPE BASE64`, NamespaceApproval)
 		}
-		line.number = number
+		line.number, line.said = number, nil
 		a.lines = append(a.lines, line)
 	}
 	return a, nil
 }
 
 // Principals gives the names under which a key (SHA256 fingerprint) is listed, valid or not, sorted; empty for an
-// unknown key. It answers "is this an approver's key?".
+// unknown key. Patterns are given as they stand: see [Literal].
 func (a *AllowedSigners) Principals(fingerprint string) []string {
 	names := []string{}
 	for _, l := range a.lines {
@@ -60,6 +65,21 @@ func (a *AllowedSigners) Principals(fingerprint string) []string {
 	return slices.Compact(names)
 }
 
+// Literal says whether a principal of a line is one name: not a pattern, not a negated one.
+func Literal(principal string) bool { return !strings.ContainsAny(principal, "*?!") }
+
+// Fingerprints lists the keys that may sign in a namespace, valid or not, sorted, with their kinds.
+func (a *AllowedSigners) Fingerprints(namespace string) []KeyInfo {
+	found := []KeyInfo{}
+	for _, l := range a.lines {
+		if l.namespaces == nil || matchesList(l.namespaces, namespace) {
+			found = append(found, describe(l.key))
+		}
+	}
+	slices.SortFunc(found, func(x, y KeyInfo) int { return strings.Compare(x.Fingerprint, y.Fingerprint) })
+	return slices.Compact(found)
+}
+
 // Len says how many keys are listed.
 func (a *AllowedSigners) Len() int { return len(a.lines) }
 
@@ -69,47 +89,55 @@ func parseAllowedLine(text string) (allowedLine, error) {
 	if err != nil {
 		return l, err
 	}
-	for name := range strings.SplitSeq(unquoted(first), ",") {
-		if name == "" || strings.ContainsAny(name, "*?!\"") {
-			return l, fmt.Errorf("principal %q is empty or a pattern", name)
-		}
-		l.principals = append(l.principals, name)
+	if l.principals, err = patternList(unquoted(first)); err != nil {
+		return l, fmt.Errorf("principals: %w", err)
 	}
-	for {
-		field, after, err := cutField(rest)
-		if err != nil {
-			return l, err
-		}
-		if field == "" {
-			return l, fmt.Errorf("there is no key")
-		}
-		if keyType.MatchString(field) {
-			l.key, err = parseListedKey(field, after)
-			return l, err
-		}
+	l.said = map[string]bool{}
+	field, after, err := cutField(rest)
+	if err != nil {
+		return l, err
+	}
+	if field != "" && !keyType.MatchString(field) {
 		for _, option := range splitOptions(field) {
 			if err := l.option(option); err != nil {
 				return l, err
 			}
 		}
-		rest = after
+		if field, after, err = cutField(after); err != nil {
+			return l, err
+		}
 	}
+	switch {
+	case field == "":
+		return l, errors.New("there is no key")
+	case !keyType.MatchString(field):
+		return l, fmt.Errorf("%q is no key type (options are one field: put commas between them, no spaces)", field)
+	case !l.after.IsZero() && !l.before.IsZero() && !l.after.Before(l.before):
+		return l, errors.New("valid-before is not after valid-after")
+	}
+	l.key, err = parseListedKey(field, after)
+	return l, err
 }
 
-// option takes one option in.
+// option takes one option in. Each may stand once.
 func (l *allowedLine) option(text string) error {
 	name, value, hasValue := strings.Cut(text, "=")
-	value = unquoted(value)
+	if name = strings.ToLower(name); l.said[name] {
+		return fmt.Errorf("option %q stands twice", name)
+	}
+	l.said[name] = true
+	flag := name == "touch-required" || name == "no-touch-required" || name == "verify-required" || name == "cert-authority"
+	switch {
+	case flag && hasValue:
+		return fmt.Errorf("option %q takes no value", name)
+	case !flag && hasValue && (len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' || strings.Count(value, `"`) != 2):
+		return fmt.Errorf("the value of option %q is not in double quotes", name)
+	}
 	var err error
-	switch name = strings.ToLower(name); name {
+	switch value = unquoted(value); name {
 	case "namespaces":
-		for ns := range strings.SplitSeq(value, ",") {
-			if ns == "" || strings.HasPrefix(ns, "!") {
-				return fmt.Errorf("namespace %q is empty or negated", ns)
-			}
-			l.namespaces = append(l.namespaces, ns)
-		}
-		return nil
+		l.namespaces, err = patternList(value)
+		return err
 	case "valid-after":
 		l.after, err = parseSignerTime(value)
 		return err
@@ -117,25 +145,29 @@ func (l *allowedLine) option(text string) error {
 		l.before, err = parseSignerTime(value)
 		return err
 	case "cert-authority":
-		return fmt.Errorf("option cert-authority is not supported: list each approver's own key")
-	case "touch-required", "verify-required":
-		if hasValue {
-			return fmt.Errorf("option %q takes no value", name)
-		}
+		return errors.New("option cert-authority is not supported: list each approver's own key")
+	case "touch-required":
 		l.need |= flagPresent
-		if name == "verify-required" {
-			l.need |= flagVerified
-		}
+		return nil
+	case "no-touch-required":
+		l.untouched = true
+		return nil
+	case "verify-required":
+		l.need |= flagPresent | flagVerified
 		return nil
 	}
-	return fmt.Errorf("option %q is unknown (valid: namespaces, valid-after, valid-before, touch-required, verify-required)", name)
+	return fmt.Errorf("option %q is unknown (valid: namespaces, valid-after, valid-before, touch-required, no-touch-required, verify-required)", name)
 }
 
-// parseSignerTime reads YYYYMMDDZ, YYYYMMDDHHMMZ or YYYYMMDDHHMMSSZ.
+// parseSignerTime reads YYYYMMDDZ, YYYYMMDDHHMMZ or YYYYMMDDHHMMSSZ; UTC may stand for Z.
 func parseSignerTime(value string) (time.Time, error) {
-	for _, layout := range []string{"20060102Z", "200601021504Z", "20060102150405Z"} {
-		if len(layout) == len(value) {
-			if t, err := time.Parse(layout, value); err == nil {
+	digits, ok := strings.CutSuffix(strings.ToUpper(value), "UTC")
+	if !ok {
+		digits, ok = strings.CutSuffix(strings.ToUpper(value), "Z")
+	}
+	for _, layout := range []string{"20060102", "200601021504", "20060102150405"} {
+		if ok && len(layout) == len(digits) {
+			if t, err := time.Parse(layout, digits); err == nil {
 				return t, nil
 			}
 		}
@@ -143,15 +175,29 @@ func parseSignerTime(value string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("time %q is not YYYYMMDD[HHMM[SS]]Z in UTC; without Z it would differ between machines", value)
 }
 
-// allows says whether the line covers a namespace at a time.
+// allows says whether the line covers a namespace at a time, which counts in whole seconds.
 func (l *allowedLine) allows(namespace string, at time.Time) error {
+	at = at.Truncate(time.Second)
 	switch {
-	case l.namespaces != nil && !slices.ContainsFunc(l.namespaces, func(p string) bool { return wildcard(p, namespace) }):
+	case l.namespaces != nil && !matchesList(l.namespaces, namespace):
 		return fmt.Errorf("key is allowed for %q only", l.namespaces)
 	case !l.after.IsZero() && at.Before(l.after):
 		return fmt.Errorf("key is valid only after %s", l.after.Format(time.RFC3339))
 	case !l.before.IsZero() && at.After(l.before):
 		return fmt.Errorf("key was valid only before %s", l.before.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// touched says whether a security key's flags are enough for the line; other keys have none.
+func (l *allowedLine) touched(flags byte) error {
+	switch security := isSecurityKey(l.key.Type()); {
+	case !security && l.need != 0:
+		return errors.New("the key's line demands touch or verification, which this kind of key cannot give")
+	case security && !l.untouched && flags&flagPresent == 0:
+		return errors.New("nobody touched the security key; sign again with a touch (or the engineer writes no-touch-required into its line)")
+	case flags&l.need != l.need:
+		return errors.New("the key's line demands touch or verification (a PIN or a finger), the signature has none")
 	}
 	return nil
 }

@@ -95,16 +95,51 @@ func checkKey(key ssh.PublicKey) error {
 	}
 }
 
-// wildcard matches OpenSSH's patterns: * for any run of characters, ? for one.
+// patternList cuts a list of patterns at its commas.
+func patternList(text string) ([]string, error) {
+	list := strings.Split(text, ",")
+	for _, p := range list {
+		if strings.TrimPrefix(p, "!") == "" || strings.ContainsRune(p, '"') {
+			return nil, fmt.Errorf("%q in %q is empty or holds a quote", p, text)
+		}
+	}
+	return list, nil
+}
+
+// matchesList matches as OpenSSH does: some pattern has to match, and none that begins with "!".
+func matchesList(patterns []string, s string) bool {
+	found := false
+	for _, p := range patterns {
+		body, negated := strings.CutPrefix(p, "!")
+		if !wildcard(body, s) {
+			continue
+		}
+		if negated {
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// wildcard matches OpenSSH's patterns: * for any run of characters, ? for one. It never looks back further than the last
+// star, so that no pattern makes it slow.
 func wildcard(pattern, s string) bool {
-	if pattern == "" {
-		return s == ""
+	star, from := -1, 0
+	i, j := 0, 0
+	for j < len(s) {
+		switch {
+		case i < len(pattern) && pattern[i] == '*':
+			star, from = i, j
+			i++
+		case i < len(pattern) && (pattern[i] == '?' || pattern[i] == s[j]):
+			i, j = i+1, j+1
+		case star >= 0:
+			from++
+			i, j = star+1, from
+		default:
+			return false
+		}
 	}
-	switch pattern[0] {
-	case '*':
-		return wildcard(pattern[1:], s) || s != "" && wildcard(pattern, s[1:])
-	case '?':
-		return s != "" && wildcard(pattern[1:], s[1:])
-	}
-	return s != "" && s[0] == pattern[0] && wildcard(pattern[1:], s[1:])
+	return strings.Trim(pattern[i:], "*") == ""
 }

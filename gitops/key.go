@@ -20,9 +20,10 @@ type KeyInfo struct {
 }
 
 // DescribeSigner names a signer's key.
-func DescribeSigner(s ssh.Signer) KeyInfo {
-	kind := s.PublicKey().Type()
-	return KeyInfo{Type: kind, Fingerprint: ssh.FingerprintSHA256(s.PublicKey()), SecurityKey: isSecurityKey(kind)}
+func DescribeSigner(s ssh.Signer) KeyInfo { return describe(s.PublicKey()) }
+
+func describe(key ssh.PublicKey) KeyInfo {
+	return KeyInfo{Type: key.Type(), Fingerprint: ssh.FingerprintSHA256(key), SecurityKey: isSecurityKey(key.Type())}
 }
 
 // LoadSigner reads a private key file. passphrase is asked only for an encrypted key; nil refuses those. A key file

@@ -261,7 +261,7 @@ func TestVerifyRefuses(t *testing.T) {
 		require.Equal(t, fault.Denied, f.Code, name)
 		require.Equal(t, gitops.RuleApproved, f.Rule, name)
 	}
-	for _, options := range []string{"", `valid-after="20261123Z",valid-before="202611231000Z"`, `namespaces="sotaloop-*"`, `namespaces="x,sotaloop-approva?" valid-before="20270101Z"`} {
+	for _, options := range []string{"", `valid-after="20261123Z",valid-before="202611231000Z"`, `namespaces="sotaloop-*"`, `namespaces="x,sotaloop-approva?",valid-before="20270101Z"`, `namespaces="*,!git"`} {
 		_, err := gitops.VerifySignature(allow(t, options, other, s), ns, msg, sig, when())
 		require.NoError(t, err, options)
 	}
@@ -281,7 +281,7 @@ func rewrap(t testing.TB, sig []byte, change func([]byte) []byte) []byte {
 	return pem.EncodeToMemory(block)
 }
 
-// ssh-keygen accepts a security key's signature without touch; we accept it too, and say so.
+// A security key has to be touched, unless its line says that it need not be; then the signature says that nobody did.
 func TestPresence(t *testing.T) {
 	t.Parallel()
 	msg := []byte("m")
@@ -290,18 +290,18 @@ func TestPresence(t *testing.T) {
 			s := make(t, flags)
 			sig, err := gitops.Sign(s, ns, msg)
 			require.NoError(t, err)
-			got, err := gitops.VerifySignature(allow(t, "", s), ns, msg, sig, when())
+			got, err := gitops.VerifySignature(allow(t, "no-touch-required", s), ns, msg, sig, when())
 			require.NoError(t, err)
 			require.Equal(t, want, [2]bool{got.UserPresent, got.UserVerified})
-			_, err = gitops.VerifySignature(allow(t, "touch-required", s), ns, msg, sig, when())
-			require.Equal(t, want[0], err == nil)
-			_, err = gitops.VerifySignature(allow(t, "verify-required", s), ns, msg, sig, when())
-			require.Equal(t, want[1], err == nil)
-			_, err = gitops.VerifySignature(allow(t, "", s), ns, []byte("n"), sig, when())
+			for options, holds := range map[string]bool{"": want[0], "touch-required": want[0], "verify-required": want[1], "no-touch-required,verify-required": want[1]} {
+				_, err = gitops.VerifySignature(allow(t, options, s), ns, msg, sig, when())
+				require.Equal(t, holds, err == nil, "%q with flags %d: %v", options, flags, err)
+			}
+			_, err = gitops.VerifySignature(allow(t, "no-touch-required", s), ns, []byte("n"), sig, when())
 			require.Error(t, err)
 
 			forged := rewrap(t, sig, func(b []byte) []byte { b[len(b)-5] ^= 1; return b }) // the presence flag
-			_, err = gitops.VerifySignature(allow(t, "", s), ns, msg, forged, when())
+			_, err = gitops.VerifySignature(allow(t, "no-touch-required", s), ns, msg, forged, when())
 			require.Error(t, err, "flags are signed")
 		}
 	}
@@ -335,26 +335,27 @@ func TestAllowedSignersRefuses(t *testing.T) {
 	blob := strings.Fields(key)[1]
 	dsa := base64.StdEncoding.EncodeToString(ssh.Marshal(struct{ T, P string }{"ssh-dss", "x"}))
 	for line, says := range map[string]string{
-		"eve":                                   "no key",
-		"eve " + strings.Fields(key)[0]:         "read key",
-		"eve ssh-ed25519 !!!":                   "base64",
-		"eve ssh-rsa " + blob:                   "key says",
-		"eve ssh-dss " + dsa:                    "read key",
-		"* " + key:                              "pattern",
-		"eve,!mallory " + key:                   "pattern",
-		"eve, " + key:                           "empty",
-		"*@x " + key:                            "pattern",
-		"eve cert-authority " + key:             "cert-authority",
-		"eve CERT-Authority " + key:             "cert-authority",
-		"eve no-touch-required " + key:          "unknown",
-		"eve namespaces=\"!x\" " + key:          "negated",
-		"eve namespaces=\"\" " + key:            "empty",
-		"eve valid-before=\"20261123\" " + key:  "UTC",
-		"eve valid-before=\"20269923Z\" " + key: "UTC",
-		"eve valid-after=\"soon\" " + key:       "UTC",
-		"eve touch-required=no " + key:          "no value",
-		"eve namespaces=\"x " + key:             "quote",
-		"eve frobnicate " + key:                 "unknown",
+		"eve":                                          "no key",
+		"eve " + strings.Fields(key)[0]:                "read key",
+		"eve ssh-ed25519 !!!":                          "base64",
+		"eve ssh-rsa " + blob:                          "key says",
+		"eve ssh-dss " + dsa:                           "read key",
+		"eve, " + key:                                  "empty",
+		"eve cert-authority " + key:                    "cert-authority",
+		"eve CERT-Authority " + key:                    "cert-authority",
+		"eve namespaces=\"\" " + key:                   "empty",
+		"eve,! " + key:                                 "empty",
+		"eve namespaces=git " + key:                    "double quotes",
+		"eve namespaces=\"a\",namespaces=\"b\" " + key: "twice",
+		"eve namespaces=\"a\" valid-before=\"20270101Z\" " + key:          "commas between",
+		"eve valid-after=\"20270101Z\",valid-before=\"20260101Z\" " + key: "not after",
+		"eve no-touch-required=yes " + key:                                "no value",
+		"eve valid-before=\"20261123\" " + key:                            "UTC",
+		"eve valid-before=\"20269923Z\" " + key:                           "UTC",
+		"eve valid-after=\"soon\" " + key:                                 "UTC",
+		"eve touch-required=no " + key:                                    "no value",
+		"eve namespaces=\"x " + key:                                       "quote",
+		"eve frobnicate " + key:                                           "unknown",
 	} {
 		_, err := gitops.ParseAllowedSigners([]byte("# head\n\n" + line + "\n"))
 		f, ok := fault.As(err)

@@ -3,6 +3,7 @@ package gitops
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -19,34 +20,71 @@ type Signature struct {
 	SecurityKey  bool     `json:"security_key"`
 	UserPresent  bool     `json:"user_present"`  // somebody touched the key; false for keys that cannot tell
 	UserVerified bool     `json:"user_verified"` // and gave a PIN or a finger
+	// Since says why the key could not sign any more at Claim.Now, "" where it could: its validity ended after the signature
+	// was recorded. That is a note, not a failure.
+	Since string `json:"since,omitempty"`
 }
 
-// VerifySignature checks an armored SSHSIG over exactly msg, in a namespace, against the signers allowed at a time. A
-// security key's signature without touch is valid unless its line demands touch-required; UserPresent tells.
-// Every failure is a denied fault.
-func VerifySignature(allowed *AllowedSigners, namespace string, msg, armored []byte, at time.Time) (*Signature, error) {
+// Trust is what an engineer vouches for: who may sign, and which keys may no more. Revoked may be nil.
+type Trust struct {
+	Allowed *AllowedSigners
+	Revoked *RevokedKeys
+}
+
+// Claim is what a signature has to be good for.
+type Claim struct {
+	Namespace string
+	Principal string    // who is said to have signed; "" takes whoever the key is listed for
+	At        time.Time // when it was recorded
+	Now       time.Time // for Signature.Since; zero judges only At
+}
+
+// Verify checks an armored SSHSIG over exactly msg. The key has to be allowed for namespace and principal at the time the
+// signature was recorded, touched where it is a security key, and not revoked, whenever that was. Every failure is a
+// denied fault.
+func (t Trust) Verify(c Claim, msg, armored []byte) (*Signature, error) {
 	sig, err := parseSSHSig(armored)
 	if err != nil {
 		return nil, deny(err, "read signature")
 	}
-	if sig.namespace != namespace {
+	if sig.namespace != c.Namespace {
 		return nil, fault.New(fault.Denied, "signature is for namespace %q", sig.namespace).ByRule(RuleApproved).
-			At("namespace", sig.namespace, namespace)
+			At("namespace", sig.namespace, c.Namespace)
 	}
 	flags, err := sig.verify(msg)
 	if err != nil {
 		return nil, deny(err, "verify signature of %s", ssh.FingerprintSHA256(sig.key))
 	}
-	line, err := allowed.find(sig, flags, at)
+	if err := t.Revoked.holds(sig.key); err != nil {
+		return nil, deny(err, "%s key %s may sign no more", sig.key.Type(), ssh.FingerprintSHA256(sig.key)).
+			Hint("have another approver sign; what was signed before the revocation counts no more either")
+	}
+	line, err := t.Allowed.find(sig, flags, c)
 	if err != nil {
-		return nil, deny(err, "%s key %s may not sign for %q", sig.key.Type(), ssh.FingerprintSHA256(sig.key), namespace).
+		return nil, deny(err, "%s key %s may not sign for %q", sig.key.Type(), ssh.FingerprintSHA256(sig.key), c.Namespace).
 			Hint("have an allowed approver sign, or list the key in allowed_signers")
 	}
-	return &Signature{
-		Principal: line.principals[0], Principals: line.principals, Namespace: namespace,
+	out := &Signature{
+		Principal: c.Principal, Principals: line.principals, Namespace: c.Namespace,
 		KeyType: sig.key.Type(), Fingerprint: ssh.FingerprintSHA256(sig.key), SecurityKey: isSecurityKey(sig.key.Type()),
 		UserPresent: flags&flagPresent != 0, UserVerified: flags&flagVerified != 0,
-	}, nil
+	}
+	if out.Principal == "" {
+		out.Principal = line.principals[0]
+	}
+	if !c.Now.IsZero() {
+		now := c
+		now.At = c.Now
+		if _, err := t.Allowed.find(sig, flags, now); err != nil {
+			out.Since = err.Error()
+		}
+	}
+	return out, nil
+}
+
+// VerifySignature is Verify for whoever the key is listed for, without revoked keys.
+func VerifySignature(allowed *AllowedSigners, namespace string, msg, armored []byte, at time.Time) (*Signature, error) {
+	return Trust{Allowed: allowed}.Verify(Claim{Namespace: namespace, At: at}, msg, armored)
 }
 
 func deny(cause error, format string, args ...any) *fault.Error {
@@ -79,15 +117,22 @@ func (s *sshsig) verify(msg []byte) (byte, error) {
 
 // find gives the first line that lets the signature's key sign. The reason of the last line that names the key
 // explains a refusal.
-func (a *AllowedSigners) find(s *sshsig, flags byte, at time.Time) (*allowedLine, error) {
+func (a *AllowedSigners) find(s *sshsig, flags byte, c Claim) (*allowedLine, error) {
 	reason := errors.New("key is not listed")
+	if a == nil {
+		return nil, reason
+	}
 	for i := range a.lines {
 		l := &a.lines[i]
 		if !bytes.Equal(l.key.Marshal(), s.key.Marshal()) {
 			continue
 		}
-		if reason = l.allows(s.namespace, at); reason == nil && flags&l.need != l.need {
-			reason = errors.New("the key's line demands touch or verification, the signature has none")
+		if c.Principal != "" && !matchesList(l.principals, c.Principal) {
+			reason = fmt.Errorf("key is listed for %q, not for %q", l.principals, c.Principal)
+			continue
+		}
+		if reason = l.allows(s.namespace, c.At); reason == nil {
+			reason = l.touched(flags)
 		}
 		if reason == nil {
 			return l, nil
