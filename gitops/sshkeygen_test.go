@@ -50,7 +50,9 @@ type judged struct {
 func line(options string, s ssh.Signer) string { return allowText(options, s) }
 
 // keyLine is a line of a .pub file.
-func keyLine(s ssh.Signer) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.PublicKey()))) }
+func keyLine(s ssh.Signer) string {
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.PublicKey())))
+}
 
 // judgments are signatures of every kind of key, over everything that allowed_signers can say.
 func judgments(t *testing.T) []judged {

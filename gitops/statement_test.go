@@ -3,6 +3,7 @@ package gitops_test
 import (
 	"bytes"
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,37 +15,65 @@ import (
 
 func statement() *gitops.Statement {
 	return &gitops.Statement{
-		Decision: gitops.Approve, Nonce: "0123456789abcdef", Created: when(), Expires: when().Add(24 * time.Hour), Principal: "eve@x",
+		Version: 2, Decision: gitops.Approve, Nonce: "0123456789abcdef", Created: when(), Expires: when().Add(24 * time.Hour), Principal: "eve@x",
 		Campaign: "20261123_x_sota_loop", Proposal: "patch-1", ContractDigest: "c", PolicyDigest: "p", ApproversDigest: "a", LedgerHead: "h",
 		RootCommit: "r", BaseCommit: "b", BaseTree: "t", ResultTree: "u", Branch: "sotaloop/c/patch-1", Diff: []byte(goodDiff),
 		EvidenceDigests: []string{"e1", "e2"}, VerdictDigest: "v", SymptomDigest: "s", PredictedGain: 0.07,
-		Permits: gitops.Permits{Host: "h100a", Account: "gpu", Commands: []string{"python -m sglang.launch_server <&>"}},
+		Permits:        gitops.Permits{Host: "h100a", Account: "gpu", Commands: []string{"python -m sglang.launch_server <&>"}},
+		CampaignDigest: "g", LedgerSeq: 7, PatchDigest: "d", EvidenceRows: []string{"kernel:decode:1@0"}, Symptom: gitops.Symptom{Scenario: "chat", Metric: "p50_tpot_ms"},
+		Stage: "decode", Location: "a.py:3", Ceiling: 0.1, Rationale: "fuse", Elsewhere: "", Findings: []string{"a finding"}, Shown: []string{"a verdict"},
 	}
+}
+
+// first is the statement as version 1 has it.
+func first() *gitops.Statement {
+	s := statement()
+	s.Version, s.CampaignDigest, s.LedgerSeq, s.PatchDigest, s.EvidenceRows, s.Symptom = 1, "", 0, "", nil, gitops.Symptom{}
+	s.Stage, s.Location, s.Ceiling, s.Rationale, s.Findings, s.Shown = "", "", 0, "", nil, nil
+	return s
 }
 
 func TestStatementRoundTrip(t *testing.T) {
 	t.Parallel()
-	for name, diff := range map[string]string{"text": goodDiff, "bytes": "--- a\n+caf\xe9\xff\x80", "odd": "\u2028\u202e<b>&\x00\x1b[2K\r\n\"\\", "replacement": "\ufffd"} {
-		s := statement()
-		s.Diff = []byte(diff)
-		raw, err := s.Bytes()
-		require.NoError(t, err)
-		again, err := s.Bytes()
-		require.NoError(t, err)
-		require.Equal(t, raw, again)
-		got, err := gitops.ParseStatement(raw)
-		require.NoError(t, err, name)
-		require.Equal(t, s, got, name)
+	for name, diff := range map[string]string{"text": goodDiff, "bytes": "--- a\n+caf\xe9\xff\x80", "odd": "\u2028\u202e<b>&\x00\x1b[2K\r\n\"\\", "replacement": "\ufffd",
+		"newlines": "\n\n", "beyond": "\U000e0041\x7f\u00a0"} {
+		for _, s := range []*gitops.Statement{statement(), first()} {
+			s.Diff = []byte(diff)
+			raw, err := s.Bytes()
+			require.NoError(t, err)
+			again, err := s.Bytes()
+			require.NoError(t, err)
+			require.Equal(t, raw, again)
+			got, err := gitops.ParseStatement(raw)
+			require.NoError(t, err, name)
+			require.Equal(t, s, got, name)
+			if s.Version == 2 {
+				require.Equal(t, string(raw), gitops.Printable(raw), "a terminal shows the file as it is")
+			}
+		}
 	}
 	raw, err := statement().Bytes()
 	require.NoError(t, err)
 	require.Contains(t, string(raw), "<&>", "commands read as they are")
-	require.True(t, bytes.HasPrefix(raw, []byte("{\n  \"kind\": \"sotaloop.approval\",\n  \"v\": 1,\n")))
+	require.True(t, bytes.HasPrefix(raw, []byte("{\n  \"kind\": \"sotaloop.approval\",\n  \"v\": 2,\n")))
 	zone := statement()
 	zone.Created = zone.Created.In(time.FixedZone("x", 3600)).Add(time.Millisecond)
 	other, err := zone.Bytes()
 	require.NoError(t, err)
 	require.Equal(t, string(raw), string(other))
+}
+
+// TestAStatementOfTheFirstVersionIsRead holds the bytes of before there was a second version.
+func TestAStatementOfTheFirstVersionIsRead(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("testdata/statement_v1.json")
+	require.NoError(t, err)
+	s, err := gitops.ParseStatement(raw)
+	require.NoError(t, err)
+	require.Equal(t, first(), s)
+	again, err := s.Bytes()
+	require.NoError(t, err)
+	require.Equal(t, string(raw), string(again))
 }
 
 func TestParseStatementRefuses(t *testing.T) {
@@ -67,16 +96,21 @@ func TestParseStatementRefuses(t *testing.T) {
 		"null":              swap(`"permits": {`, `"permits": null, "x": {`),
 		"null list":         swap("[\n    \"e1\",\n    \"e2\"\n  ]", "null"),
 		"nested list":       swap(`"e1"`, `["e1"]`),
-		"wrong kind":        swap(`"v": 1`, `"v": "1"`),
-		"newer":             swap(`"v": 1`, `"v": 2`),
+		"wrong kind":        swap(`"v": 2`, `"v": "2"`),
+		"newer":             swap(`"v": 2`, `"v": 3`),
+		"older in name":     swap(`"v": 2`, `"v": 1`),
+		"no version":        swap(`"v": 2`, `"v": 0`),
+		"two versions":      swap(`"v": 2`, `"v": 1, "v": 2`),
+		"no campaign":       swap(`"campaign_digest": "g"`, `"campaign_digest": ""`),
+		"a line of two":     swap(`"diff": [`, `"diff": ["a\nb",`),
 		"other kind":        swap("sotaloop.approval", "sotaloop.witness"),
 		"push":              swap(`"push": false`, `"push": true`),
 		"maybe":             swap(`"approve"`, `"maybe"`),
 		"short nonce":       swap("0123456789abcdef", "0123"),
 		"empty principal":   swap(`"eve@x"`, `" "`),
 		"expired at birth":  swap("2026-11-24", "2026-11-22"),
-		"encoding":          swap(`"utf-8"`, `"rot13"`),
-		"not base64":        swap(`"utf-8"`, `"base64"`),
+		"encoding":          swap(`"lines"`, `"rot13"`),
+		"not base64":        swap(`"lines"`, `"base64"`),
 		"bytes after":       string(raw) + "{}",
 		"not UTF-8":         swap("eve@x", "e\xffe"),
 		"list":              "[" + string(raw) + "]",

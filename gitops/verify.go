@@ -43,17 +43,9 @@ type Claim struct {
 // signature was recorded, touched where it is a security key, and not revoked, whenever that was. Every failure is a
 // denied fault.
 func (t Trust) Verify(c Claim, msg, armored []byte) (*Signature, error) {
-	sig, err := parseSSHSig(armored)
+	sig, flags, err := verified(c.Namespace, msg, armored)
 	if err != nil {
-		return nil, deny(err, "read signature")
-	}
-	if sig.namespace != c.Namespace {
-		return nil, fault.New(fault.Denied, "signature is for namespace %q", sig.namespace).ByRule(RuleApproved).
-			At("namespace", sig.namespace, c.Namespace)
-	}
-	flags, err := sig.verify(msg)
-	if err != nil {
-		return nil, deny(err, "verify signature of %s", ssh.FingerprintSHA256(sig.key))
+		return nil, err
 	}
 	if err := t.Revoked.holds(sig.key); err != nil {
 		return nil, deny(err, "%s key %s may sign no more", sig.key.Type(), ssh.FingerprintSHA256(sig.key)).
@@ -64,11 +56,8 @@ func (t Trust) Verify(c Claim, msg, armored []byte) (*Signature, error) {
 		return nil, deny(err, "%s key %s may not sign for %q", sig.key.Type(), ssh.FingerprintSHA256(sig.key), c.Namespace).
 			Hint("have an allowed approver sign, or list the key in allowed_signers")
 	}
-	out := &Signature{
-		Principal: c.Principal, Principals: line.principals, Namespace: c.Namespace,
-		KeyType: sig.key.Type(), Fingerprint: ssh.FingerprintSHA256(sig.key), SecurityKey: isSecurityKey(sig.key.Type()),
-		UserPresent: flags&flagPresent != 0, UserVerified: flags&flagVerified != 0,
-	}
+	out := sig.described(flags)
+	out.Principal, out.Principals = c.Principal, line.principals
 	if out.Principal == "" {
 		out.Principal = line.principals[0]
 	}
@@ -80,6 +69,41 @@ func (t Trust) Verify(c Claim, msg, armored []byte) (*Signature, error) {
 		}
 	}
 	return out, nil
+}
+
+// verified reads an armored signature and checks it over msg in a namespace, by its own key.
+func verified(namespace string, msg, armored []byte) (*sshsig, byte, error) {
+	sig, err := parseSSHSig(armored)
+	if err != nil {
+		return nil, 0, deny(err, "read signature")
+	}
+	if sig.namespace != namespace {
+		return nil, 0, fault.New(fault.Denied, "signature is for namespace %q", sig.namespace).ByRule(RuleApproved).
+			At("namespace", sig.namespace, namespace)
+	}
+	flags, err := sig.verify(msg)
+	if err != nil {
+		return nil, 0, deny(err, "verify signature of %s", ssh.FingerprintSHA256(sig.key))
+	}
+	return sig, flags, nil
+}
+
+// described names the key and what its flags say.
+func (s *sshsig) described(flags byte) *Signature {
+	return &Signature{
+		Principals: []string{}, Namespace: s.namespace, KeyType: s.key.Type(), Fingerprint: ssh.FingerprintSHA256(s.key),
+		SecurityKey: isSecurityKey(s.key.Type()), UserPresent: flags&flagPresent != 0, UserVerified: flags&flagVerified != 0,
+	}
+}
+
+// InspectSignature checks a signature by its own key alone, which nobody vouches for: what it says is which key signed
+// these bytes, not whose it is.
+func InspectSignature(namespace string, msg, armored []byte) (*Signature, error) {
+	sig, flags, err := verified(namespace, msg, armored)
+	if err != nil {
+		return nil, err
+	}
+	return sig.described(flags), nil
 }
 
 // VerifySignature is Verify for whoever the key is listed for, without revoked keys.

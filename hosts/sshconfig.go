@@ -175,14 +175,7 @@ func (r *configReader) refuse(d directive, why string) error {
 // include reads the files that the arguments name; relative ones lie beside the user's or the system's configuration.
 func (r *configReader) include(d directive) error {
 	for _, arg := range d.args {
-		path := r.expandHome(arg)
-		if !filepath.IsAbs(path) {
-			base := filepath.Join(r.home, ".ssh")
-			if strings.HasPrefix(d.file, "/etc/ssh/") {
-				base = "/etc/ssh"
-			}
-			path = filepath.Join(base, path)
-		}
+		path := r.besideConfig(d.file, arg)
 		files, err := filepath.Glob(path)
 		if err != nil {
 			return fault.Wrap(fault.InvalidInput, err, "%s: Include %q", d.place, arg).At(d.place, arg)
@@ -194,6 +187,19 @@ func (r *configReader) include(d directive) error {
 		}
 	}
 	return nil
+}
+
+// besideConfig gives the path that an Include names in a file.
+func (r *configReader) besideConfig(file, arg string) string {
+	path := r.expandHome(arg)
+	if filepath.IsAbs(path) {
+		return path
+	}
+	base := filepath.Join(r.home, ".ssh")
+	if strings.HasPrefix(file, "/etc/ssh/") {
+		base = "/etc/ssh"
+	}
+	return filepath.Join(base, path)
 }
 
 // expandHome replaces a leading "~/".

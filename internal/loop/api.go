@@ -157,8 +157,10 @@ type ProposalView struct {
 	Proposal string `json:"proposal"`
 	State    string `json:"state"` // waiting, approved, rejected, applied, revalidated
 	Digest   string `json:"patch_digest"`
-	Reason   string `json:"reason,omitempty"`
+	Reason   string `json:"reason,omitempty"` // of a rejection: data, and by whom
 	Branch   string `json:"branch,omitempty"`
+	Level    string `json:"approval_level,omitempty"` // independent or agent-reachable
+	LevelWhy string `json:"approval_level_why,omitempty"`
 }
 
 // FlagsRequest asks for a framework's captured flags.
@@ -289,9 +291,11 @@ type Proposal struct {
 // Branch answers apply_patch_branch.
 type Branch struct {
 	Answer
-	Branch string `json:"branch"`
-	Commit string `json:"commit"`
-	Tree   string `json:"tree"`
+	Branch   string `json:"branch"`
+	Commit   string `json:"commit"`
+	Tree     string `json:"tree"`
+	Level    string `json:"approval_level,omitempty"`     // independent or agent-reachable, as it was when the branch was made
+	LevelWhy string `json:"approval_level_why,omitempty"` // what that rests on
 }
 
 // Revalidation answers revalidate.

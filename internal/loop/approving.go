@@ -1,28 +1,24 @@
 package loop
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sotaloop/sotaloop/gitops"
 	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
-	"github.com/sotaloop/sotaloop/internal/rules"
 )
 
 // approvalLifetime is how long an approval may be used.
 const approvalLifetime = 7 * 24 * time.Hour
 
-// Levels of an approval.
-const (
-	LevelIndependent    = "independent"
-	LevelAgentReachable = "agent-reachable"
-)
+// maxReason is how long a rejection's reason may be in bytes.
+const maxReason = 2000
 
 // Pending is a proposal as a human sees it before deciding.
 type Pending struct {
@@ -47,22 +43,7 @@ func (l *Loop) Pending(campaignID, proposal string) (Pending, error) {
 	if err != nil {
 		return Pending{}, err
 	}
-	out := Pending{Proposal: p, Contract: st.Contract, Diff: diff}
-	if v, ok := st.LastVerdict("block", familyCampaign); ok {
-		for _, x := range v.Result.Verdicts {
-			line := fmt.Sprintf("%s: %s against %s on %s", x.Scenario, x.Verdict, x.Against, x.Metric)
-			if x.Ratio != nil {
-				line += fmt.Sprintf(", ratio %.3f", *x.Ratio)
-			}
-			out.Verdicts = append(out.Verdicts, line)
-		}
-	}
-	for _, id := range p.Rows {
-		if row, ok := c.findRow(st, id); ok {
-			out.Evidence = append(out.Evidence, fmt.Sprintf("%s  %.1f %% of %s  %v", id, 100*row.share, row.stage, places(row.locations)))
-		}
-	}
-	return out, nil
+	return Pending{Proposal: p, Contract: st.Contract, Diff: diff, Verdicts: verdictsShown(st), Evidence: c.evidenceShown(st, p)}, nil
 }
 
 // waiting finds a proposal that may be decided.
@@ -82,19 +63,36 @@ func (s *State) waiting(proposal string) (*ProposalState, error) {
 	return p, nil
 }
 
-// Statement renders what is signed: fresh nonce and times, and everything the decision rests on.
+// Ask is what a statement is asked for.
+type Ask struct {
+	Campaign, Proposal, Principal string
+	Decision                      gitops.Decision
+	Reason                        string // of a rejection
+}
+
+// Statement renders what is signed for an approval or a rejection without words.
 func (l *Loop) Statement(campaignID, proposal, principal string, decision gitops.Decision) ([]byte, error) {
-	c, st, err := l.open(campaignID)
+	return l.StatementFor(Ask{Campaign: campaignID, Proposal: proposal, Principal: principal, Decision: decision})
+}
+
+// StatementFor renders what is signed: fresh nonce and times, and everything the decision rests on.
+func (l *Loop) StatementFor(a Ask) ([]byte, error) {
+	c, st, err := l.open(a.Campaign)
 	if err != nil {
 		return nil, err
 	}
-	p, err := st.waiting(proposal)
+	p, err := st.waiting(a.Proposal)
 	if err != nil {
 		return nil, err
 	}
 	diff, err := c.ledger.ReadAll(p.Diff)
 	if err != nil {
 		return nil, err
+	}
+	if a.Decision == gitops.Approve {
+		if stale := st.stale(p); stale != "" {
+			return nil, fault.New(fault.Conflict, "%s is stale: %s", p.ID, stale).ByRule("patch.approved").Hint("reject it with that reason, or let it expire")
+		}
 	}
 	var nonce [16]byte
 	if _, err := rand.Read(nonce[:]); err != nil {
@@ -102,246 +100,94 @@ func (l *Loop) Statement(campaignID, proposal, principal string, decision gitops
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	s := c.statement(st, p, diff)
-	s.Decision, s.Nonce, s.Created, s.Expires, s.Principal, s.LedgerHead = decision, hex.EncodeToString(nonce[:]), now, now.Add(approvalLifetime), principal, st.Head
+	s.Decision, s.Reason, s.Nonce, s.Principal = a.Decision, a.Reason, hex.EncodeToString(nonce[:]), a.Principal
+	s.Created, s.Expires = now, now.Add(approvalLifetime)
+	s.Shown, s.Permits = c.shown(st, p), c.permits(st, p)
 	return s.Bytes()
 }
 
-// statement is the part of a statement that follows from the ledger alone.
+// statement is the part of a statement that follows from ledger, policy and approvers alone.
 func (c *campaign) statement(st *State, p *ProposalState, diff []byte) *gitops.Statement {
 	return &gitops.Statement{
-		Campaign: c.id, Proposal: p.ID, ContractDigest: st.Digest, PolicyDigest: st.Contract.Policy, ApproversDigest: c.loop.approversDigest(),
-		RootCommit: p.RootCommit, BaseCommit: p.BaseCommit, BaseTree: p.BaseTree, ResultTree: p.ResultTree, Branch: p.PatchProposed.Branch, Diff: diff,
-		EvidenceDigests: p.Evidence, VerdictDigest: p.Verdict, SymptomDigest: contract.Digest([]byte(p.Symptom.Scenario + "\n" + p.Symptom.Metric)),
-		PredictedGain: p.Predicted,
-		Permits: gitops.Permits{Host: st.Contract.Host.Name, Account: "the account of " + st.Contract.Host.Name + " in hosts.yaml",
-			Commands: []string{"the engine commands of the frozen contract, from an overlay of the result tree"}, Push: false},
+		Campaign: c.id, CampaignDigest: st.First, Proposal: p.ID, ContractDigest: st.Digest, PolicyDigest: c.loop.opt.Policy.Digest, ApproversDigest: c.loop.approversDigest(),
+		LedgerHead: st.Head, LedgerSeq: st.Entries, RootCommit: p.RootCommit, BaseCommit: p.BaseCommit, BaseTree: p.BaseTree, ResultTree: p.ResultTree,
+		Branch: p.PatchProposed.Branch, PatchDigest: p.Digest, Diff: diff, EvidenceDigests: p.Evidence, EvidenceRows: p.Rows, VerdictDigest: p.Verdict,
+		SymptomDigest: SymptomDigest(p.Symptom), Symptom: gitops.Symptom(p.Symptom), Stage: p.Stage, Location: p.Location, PredictedGain: p.Predicted,
+		Ceiling: p.Ceiling, Rationale: p.Rationale, Elsewhere: p.Elsewhere, Findings: p.Findings,
 	}
 }
 
-// RecordApproval stores a decision: the signed bytes as they are. It is refused where the signature does not verify or
-// the bytes say something else than the ledger.
+// RecordApproval stores a signed decision: the signed bytes as they are. Under the ledger's lock it is compared with
+// everything that is known; it is refused where the signature does not verify or the bytes say something else.
 func (l *Loop) RecordApproval(ctx context.Context, campaignID string, rec ApprovalRecorded) (ApprovalRecorded, error) {
-	c, st, err := l.open(campaignID)
+	c, _, err := l.open(campaignID)
 	if err != nil {
 		return rec, err
 	}
-	p, err := st.waiting(rec.Proposal)
-	if err != nil {
-		return rec, err
+	if used := l.nonceElsewhere(c.id, rec.Statement); used != "" {
+		return rec, c.holdsNot(rec.Proposal, "its nonce was used before, in campaign "+used)
 	}
-	sig, problem := c.examine(st, p, rec)
-	if problem != "" {
-		return rec, fault.New(fault.Denied, "the approval does not hold: %s", problem).ByRule("patch.approved").Hint("run `%s` again", c.approveCommand(p.ID))
-	}
-	rec.Principal, rec.Level = sig.Principal, c.level(sig)
-	if rec.Level == LevelAgentReachable && l.opt.Policy.RequireIndependent && rec.Decision == string(gitops.Approve) {
-		return rec, fault.New(fault.Denied, "the policy demands an independent approval, this one is agent-reachable").ByRule("patch.approved").
-			Hint("sign with a security key that needs a touch, or from another account or machine")
-	}
-	return rec, c.record(ctx, func(*State) ([]chain.Pending, error) {
+	err = c.record(ctx, func(st *State) ([]chain.Pending, error) {
+		p, err := st.waiting(rec.Proposal)
+		if err != nil {
+			return nil, err
+		}
+		x, problem := c.examine(st, p, Decided{ApprovalRecorded: rec, Seq: st.Entries + 1, At: time.Now()}, atRecording)
+		if problem != "" {
+			return nil, c.holdsNot(p.ID, problem)
+		}
+		rec.Principal, rec.Level, rec.LevelWhy = x.sig.Principal, x.level.Level, x.level.Why
+		rec.Key, rec.KeyType, rec.Touched, rec.Reason = x.sig.Fingerprint, x.sig.KeyType, x.sig.UserPresent, x.signed.Reason
 		e, err := entry(kindApproval, rec)
+		return []chain.Pending{e}, err
+	})
+	return rec, err
+}
+
+// holdsNot refuses a decision.
+func (c *campaign) holdsNot(proposal, problem string) error {
+	return fault.New(fault.Denied, "the approval does not hold: %s", problem).ByRule("patch.approved").Hint("run `%s` and sign anew", c.approveCommand(proposal))
+}
+
+// Reject records a human's no with its reason. It needs no signature: refusing is always safe. Nothing keeps another
+// process of this account from writing one, so it is shown as what it is.
+func (l *Loop) Reject(ctx context.Context, campaignID, proposal, reason, by string) error {
+	c, _, err := l.open(campaignID)
+	if err != nil {
+		return err
+	}
+	if err := reasonable(reason); err != nil {
+		return err
+	}
+	return c.record(ctx, func(st *State) ([]chain.Pending, error) {
+		p, err := st.waiting(proposal)
+		if err != nil {
+			return nil, err
+		}
+		e, err := entry(kindApproval, ApprovalRecorded{Proposal: p.ID, Decision: string(gitops.Reject), Reason: strings.TrimSpace(reason), Principal: by})
 		return []chain.Pending{e}, err
 	})
 }
 
-// level says how far the agent is from an approver's key.
-func (c *campaign) level(sig *gitops.Signature) string {
-	if sig.SecurityKey && sig.UserPresent {
-		return LevelIndependent
+// reasonable refuses a reason that an agent could do nothing with.
+func reasonable(reason string) error {
+	switch {
+	case strings.TrimSpace(reason) == "":
+		return fault.New(fault.InvalidInput, "the reason is empty").At("reason", reason).Hint("say what is wrong with the patch: the reason reaches the agent")
+	case len(reason) > maxReason || !utf8.ValidString(reason):
+		return fault.New(fault.InvalidInput, "the reason has %d bytes, at most %d of UTF-8 fit", len(reason), maxReason).At("reason", short(reason, 80)).Hint("say it shorter")
 	}
-	if c.loop.opt.AgentReachable == nil || c.loop.opt.AgentReachable(sig.Fingerprint) != "" {
-		return LevelAgentReachable
-	}
-	return LevelAgentReachable // made by this account: only a touch or another account is independent
+	return nil
 }
 
-// examine checks a stored decision against the ledger and the approvers file: "" where it holds.
-func (c *campaign) examine(st *State, p *ProposalState, rec ApprovalRecorded) (*gitops.Signature, string) {
-	s, err := gitops.ParseStatement(rec.Statement)
-	if err != nil {
-		return nil, err.Error()
+// reason is a decision's reason as answers show it: data between marks, and by whom.
+func (d Decided) reason() string {
+	if d.Decision != string(gitops.Reject) {
+		return ""
 	}
-	diff, err := c.ledger.ReadAll(p.Diff)
-	if err != nil {
-		return nil, err.Error()
+	by := "signed by " + hostText(d.Principal, 80)
+	if d.Signature == "" {
+		by = "not signed: a person, or anything with a shell of this account, recorded it"
 	}
-	if problem := c.differs(st, p, s, diff); problem != "" {
-		return nil, problem
-	}
-	if string(s.Decision) != rec.Decision {
-		return nil, fmt.Sprintf("the signed decision is %q, the record says %q", s.Decision, rec.Decision)
-	}
-	now := time.Now()
-	if now.After(s.Expires) {
-		return nil, fmt.Sprintf("it expired at %s", s.Expires.Format(time.RFC3339))
-	}
-	if st.nonceUsed(s.Nonce, p, rec) {
-		return nil, "its nonce was used before"
-	}
-	raw, err := c.loop.opt.Approvers()
-	if err != nil || len(raw) == 0 {
-		return nil, "no allowed_signers file was found"
-	}
-	allowed, err := gitops.ParseAllowedSigners(raw)
-	if err != nil {
-		return nil, err.Error()
-	}
-	sig, err := gitops.VerifySignature(allowed, gitops.NamespaceApproval, rec.Statement, []byte(rec.Signature), s.Created)
-	if err != nil {
-		return nil, err.Error()
-	}
-	return sig, ""
-}
-
-// differs compares a signed statement with what the ledger says of the proposal.
-func (c *campaign) differs(st *State, p *ProposalState, s *gitops.Statement, diff []byte) string {
-	want := c.statement(st, p, diff)
-	for _, x := range []struct{ what, got, want string }{
-		{"campaign", s.Campaign, want.Campaign}, {"proposal", s.Proposal, want.Proposal}, {"contract digest", s.ContractDigest, want.ContractDigest},
-		{"approvers digest", s.ApproversDigest, want.ApproversDigest}, {"policy digest", s.PolicyDigest, want.PolicyDigest},
-		{"root commit", s.RootCommit, want.RootCommit}, {"base commit", s.BaseCommit, want.BaseCommit}, {"base tree", s.BaseTree, want.BaseTree},
-		{"result tree", s.ResultTree, want.ResultTree}, {"branch", s.Branch, want.Branch}, {"verdict digest", s.VerdictDigest, want.VerdictDigest},
-		{"symptom digest", s.SymptomDigest, want.SymptomDigest}, {"evidence", fmt.Sprint(s.EvidenceDigests), fmt.Sprint(want.EvidenceDigests)},
-		{"predicted gain", fmt.Sprint(s.PredictedGain), fmt.Sprint(want.PredictedGain)},
-	} {
-		if x.got != x.want {
-			return fmt.Sprintf("its %s is %q, the ledger says %q", x.what, x.got, x.want)
-		}
-	}
-	if !bytes.Equal(s.Diff, diff) {
-		return "its diff is not the proposal's"
-	}
-	if s.Permits.Push {
-		return "it permits a push"
-	}
-	if !c.knowsHead(s.LedgerHead) {
-		return "its ledger head is not in this chain"
-	}
-	return ""
-}
-
-// knowsHead says whether a hash is of a line of this ledger.
-func (c *campaign) knowsHead(head string) bool {
-	entries, err := c.ledger.Entries()
-	if err != nil {
-		return false
-	}
-	for _, e := range entries {
-		if e.Hash == head {
-			return true
-		}
-	}
-	return false
-}
-
-// nonceUsed says whether another stored decision carries the nonce.
-func (s *State) nonceUsed(nonce string, p *ProposalState, rec ApprovalRecorded) bool {
-	for _, other := range s.Proposals {
-		for _, a := range other.Approvals {
-			if other.ID == p.ID && bytes.Equal(a.Statement, rec.Statement) {
-				continue
-			}
-			if st, err := gitops.ParseStatement(a.Statement); err == nil && st.Nonce == nonce {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// approvalFacts judges the newest decision on a proposal anew.
-func (c *campaign) approvalFacts(st *State, p *ProposalState) *rules.ApprovalFacts {
-	f := &rules.ApprovalFacts{Proposal: p.ID, Command: c.approveCommand(p.ID)}
-	n := len(p.Approvals)
-	if n == 0 {
-		return f
-	}
-	a := p.Approvals[n-1]
-	f.Decision, f.Reason = a.Decision, a.Reason
-	if a.Decision == string(gitops.Approve) {
-		_, f.Problem = c.examine(st, p, a)
-	}
-	return f
-}
-
-// Apply puts an approved proposal on a new branch of the target checkout. Working tree, index, HEAD and other branches
-// stay as they are; nothing is pushed.
-func (l *Loop) Apply(ctx context.Context, campaignID, proposal string) (Branch, error) {
-	c, st, err := l.open(campaignID)
-	if err != nil {
-		return Branch{}, err
-	}
-	p := st.Proposal(proposal)
-	if p == nil {
-		_, err := st.waiting(proposal)
-		return Branch{}, err
-	}
-	if p.Branch == nil {
-		facts := &rules.Facts{Contract: st.Contract, Approval: c.approvalFacts(st, p)}
-		if v := rules.Check(rules.AtApply, facts); v != nil {
-			return Branch{}, c.refuse(ctx, "apply_patch_branch", v)
-		}
-		if err := c.createBranch(ctx, st, p); err != nil {
-			return Branch{}, err
-		}
-	}
-	if st, err = c.state(); err != nil {
-		return Branch{}, err
-	}
-	b := st.Proposal(proposal).Branch
-	return Branch{Answer: Answer{State: StateDone, Next: st.allowedNow(), Evidence: []string{"commit " + b.Commit}}, Branch: b.Branch, Commit: b.Commit, Tree: b.Tree}, nil
-}
-
-// createBranch writes the commit with its evidence trailers.
-func (c *campaign) createBranch(ctx context.Context, st *State, p *ProposalState) error {
-	repo, _, err := c.target(st)
-	if err != nil {
-		return err
-	}
-	given, err := c.ledger.ReadAll(p.Diff)
-	if err != nil {
-		return err
-	}
-	patch, _, err := parseAndApply(repo, p.BaseCommit, string(given))
-	if err != nil {
-		return err
-	}
-	a := p.Approvals[len(p.Approvals)-1]
-	signed, err := gitops.ParseStatement(a.Statement)
-	if err != nil {
-		return err
-	}
-	commit, err := repo.CreateBranch(p.PatchProposed.Branch, p.BaseCommit, p.ResultTree, patch, gitops.CommitMeta{
-		Message: commitMessage(p), When: signed.Created, Author: gitops.Person{Name: "sotaloop", Email: "sotaloop@localhost"},
-		Trailers: [][2]string{
-			{"Sotaloop-Campaign", c.id}, {"Sotaloop-Proposal", p.ID}, {"Sotaloop-Contract", st.Digest}, {"Sotaloop-Patch", p.Digest},
-			{"Sotaloop-Ledger-Head", signed.LedgerHead}, {"Sotaloop-Evidence", fmt.Sprint(p.Rows)}, {"Sotaloop-Predicted-Gain", fmt.Sprintf("%.4f", p.Predicted)},
-			{"Approved-by", a.Principal},
-		},
-	})
-	if err != nil {
-		return err
-	}
-	return c.put(ctx, kindBranch, BranchCreated{Proposal: p.ID, Branch: p.PatchProposed.Branch, Commit: commit, Tree: p.ResultTree})
-}
-
-func commitMessage(p *ProposalState) string {
-	subject := short(p.Rationale, 72)
-	if subject == "" {
-		subject = "Apply " + p.ID
-	}
-	return subject + "\n\n" + p.Rationale + "\n"
-}
-
-// Reject records a human's no with its reason. It needs no signature: refusing is always safe.
-func (l *Loop) Reject(ctx context.Context, campaignID, proposal, reason, by string) error {
-	c, st, err := l.open(campaignID)
-	if err != nil {
-		return err
-	}
-	p, err := st.waiting(proposal)
-	if err != nil {
-		return err
-	}
-	return c.put(ctx, kindApproval, ApprovalRecorded{Proposal: p.ID, Decision: string(gitops.Reject), Reason: reason, Principal: by})
+	return hostText(d.Reason, maxReason) + " (" + by + ")"
 }

@@ -262,6 +262,14 @@ type ApprovalRecorded struct {
 	Principal string `json:"principal"`
 	Level     string `json:"level"` // independent or agent-reachable
 	Reason    string `json:"reason,omitempty"`
+	// LevelWhy says what the level rests on; Origin is where the signature was made, as far as the recorder can tell:
+	// terminal (by the approve command), imported, demo.
+	LevelWhy string `json:"level_why,omitempty"`
+	Origin   string `json:"origin,omitempty"`
+	// Key is the signing key's fingerprint, KeyType its kind; Touched says that it is a security key that somebody touched.
+	Key     string `json:"key,omitempty"`
+	KeyType string `json:"key_type,omitempty"`
+	Touched bool   `json:"touched,omitempty"`
 }
 
 // BranchCreated is the applied patch.
@@ -270,6 +278,11 @@ type BranchCreated struct {
 	Branch   string `json:"branch"`
 	Commit   string `json:"commit"`
 	Tree     string `json:"tree"`
+	// Object is the commit's bytes as git stores them: a reader without the checkout computes its id and reads its trailers.
+	Object *ledger.Artifact `json:"object,omitempty"`
+	// Level is the approval's level as it was judged anew when the branch was made, LevelWhy what it rests on.
+	Level    string `json:"level,omitempty"`
+	LevelWhy string `json:"level_why,omitempty"`
 }
 
 // RevalidationEnded is predicted against measured.

@@ -251,7 +251,7 @@ func (w *written) state() *loop.State {
 
 func (w *written) entries() []chain.Entry {
 	w.t.Helper()
-	entries, err := chain.Write(io.Discard, time.Now(), w.pending...)
+	entries, err := chain.Write(io.Discard, terms().Created, w.pending...)
 	require.NoError(w.t, err)
 	return entries
 }

@@ -34,8 +34,12 @@ type Options struct {
 	Version   string
 	// ApproveCommand is what an engineer types to approve; %s are campaign and proposal.
 	ApproveCommand string
-	// AgentReachable says why an approver's key can be used by this server's own account, "" = it cannot.
+	// Revoked is the list of keys that may approve no more; nil bytes = none.
+	Revoked func() ([]byte, error)
+	// AgentReachable says where this server's own account can use a key, "" where it was not found.
 	AgentReachable func(fingerprint string) string
+	// ApproversExposed says why this server's own account could change the approvers file, "" where it could not.
+	ApproversExposed func() string
 	// Transcript writes a campaign's exchanges up to now; it is asked by write_report.
 	Transcript func(campaign string, w io.Writer) error
 	// Report renders the report's files; internal/report provides it.

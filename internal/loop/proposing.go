@@ -388,15 +388,18 @@ func (c *campaign) awaitHuman(ctx context.Context, j JobStarted, p *jobs.Progres
 		if prop == nil {
 			return fault.New(fault.NotFound, "no proposal %q", args.Proposal)
 		}
-		switch prop.decision() {
-		case "approve":
-			return nil
-		case "reject":
-			a := prop.Approvals[len(prop.Approvals)-1]
-			return fault.New(fault.Denied, "%s was rejected: %s", prop.ID, a.Reason).ByRule("patch.approved").
+		doing := "waiting for a human: " + c.approveCommand(prop.ID)
+		facts := c.approvalFacts(st, prop)
+		switch {
+		case facts.Decision == "reject":
+			return fault.New(fault.Denied, "%s was rejected: %s", prop.ID, facts.Reason).ByRule("patch.approved").
 				Hint("answer the reason with another proposal, or report").Then("propose_patch", "a new proposal").Then("write_report", "end here")
+		case facts.Decision == "approve" && facts.Problem == "":
+			return nil
+		case facts.Decision == "approve":
+			doing += "; the recorded approval does not hold: " + short(facts.Problem, 300)
 		}
-		p.Set(0, "waiting for a human: "+c.approveCommand(prop.ID))
+		p.Set(0, doing)
 		if err := pause(ctx, humanPoll); err != nil {
 			return err
 		}

@@ -39,7 +39,8 @@ func Walk(entries []chain.Entry, visit func(before *State, e chain.Entry) error)
 		if err := s.apply(e); err != nil {
 			return fmt.Errorf("ledger entry %d (%s): %w", e.Seq, e.Kind, err)
 		}
-		s.Entries, s.Head = i+1, e.Hash
+		s.Entries = i + 1
+		s.follow(e)
 	}
 	return nil
 }

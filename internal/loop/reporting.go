@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -145,10 +144,8 @@ func (s *State) unequalEffort() string {
 func (s *State) levels() []string {
 	out := []string{"consistent (whoever can write this directory could have made another)", "unwitnessed"}
 	for _, p := range s.Proposals {
-		for _, a := range p.Approvals {
-			if a.Decision == "approve" {
-				out = append(out, strings.Join([]string{"approval of", p.ID, a.Level}, " "))
-			}
+		if l := p.level(); l.Level != "" {
+			out = append(out, "approval of "+p.ID+" "+l.String())
 		}
 	}
 	return out

@@ -3,6 +3,7 @@ package loop
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/compare"
@@ -13,6 +14,7 @@ import (
 type State struct {
 	Entries    int
 	Head       string // hash of the last entry
+	First      string // hash of the first entry, which no other campaign has
 	Contract   *contract.Contract
 	Digest     string // of the contract
 	Key        string
@@ -31,6 +33,7 @@ type State struct {
 	Refusals   []RuleRefused
 	Reports    []ReportWritten
 	Costs      []CostCorrected
+	heads      map[string]int // hash → sequence number of every entry
 	seen       map[string]bool
 	reported   int // sequence number of the newest report
 	worked     int // sequence number of the newest entry that a report would tell of
@@ -45,24 +48,40 @@ type Job struct {
 // ProposalState is a proposal and what became of it.
 type ProposalState struct {
 	PatchProposed
-	Approvals []ApprovalRecorded
+	Seq       int // of the entry that proposed it
+	Approvals []Decided
 	Branch    *BranchCreated
 	Reval     *RevalidationEnded
+}
+
+// Decided is a decision with the place and the time at which it was recorded.
+type Decided struct {
+	ApprovalRecorded
+	Seq int
+	At  time.Time
 }
 
 // Replay builds the state from verified entries.
 func Replay(entries []chain.Entry) (*State, error) {
 	s := &State{
 		Entries: len(entries), Help: map[string]HelpCaptured{}, Plans: map[string]RunPlanned{}, Runs: map[string]RunEnded{}, Searches: map[string]SearchEnded{},
-		Analyses: map[string]TraceAnalyzed{}, seen: map[string]bool{},
+		Analyses: map[string]TraceAnalyzed{}, seen: map[string]bool{}, heads: make(map[string]int, len(entries)),
 	}
 	for _, e := range entries {
 		if err := s.apply(e); err != nil {
 			return nil, fmt.Errorf("ledger entry %d (%s): %w", e.Seq, e.Kind, err)
 		}
-		s.Head = e.Hash
+		s.follow(e)
 	}
 	return s, nil
+}
+
+// follow moves the head to an entry that was applied.
+func (s *State) follow(e chain.Entry) {
+	if s.First == "" {
+		s.First = e.Hash
+	}
+	s.Head, s.heads[e.Hash] = e.Hash, e.Seq
 }
 
 // apply adds one entry; a key that was seen before is ignored.
@@ -166,7 +185,7 @@ func (s *State) applyPatch(e chain.Entry) error {
 			return err
 		}
 		if s.Proposal(x.ID) == nil {
-			s.Proposals = append(s.Proposals, &ProposalState{PatchProposed: x})
+			s.Proposals = append(s.Proposals, &ProposalState{PatchProposed: x, Seq: e.Seq})
 		}
 		return nil
 	case kindApproval:
@@ -174,7 +193,7 @@ func (s *State) applyPatch(e chain.Entry) error {
 		if err := json.Unmarshal(e.Payload, &x); err != nil || p == nil {
 			return err
 		}
-		p.Approvals = append(p.Approvals, x)
+		p.Approvals = append(p.Approvals, Decided{ApprovalRecorded: x, Seq: e.Seq, At: e.Time})
 	case kindBranch:
 		var x BranchCreated
 		if err := json.Unmarshal(e.Payload, &x); err != nil || p == nil {

@@ -42,7 +42,7 @@ func (l *Loop) Get(_ context.Context, id, section, cursor string) (CampaignView,
 		Allowed: allowed, Blocked: []Blocked{}, Jobs: []JobView{}, Proposals: []ProposalView{}, Items: []map[string]any{}, Summary: map[string]any{},
 	}
 	if section == "" {
-		out.Blocked, out.Jobs, out.Proposals, out.Summary = st.blocked(c), c.jobViews(st), proposalViews(st), st.summary()
+		out.Blocked, out.Jobs, out.Proposals, out.Summary = st.blocked(c), c.jobViews(st), c.proposalViews(st), st.summary()
 	}
 	items := c.items(st, section)
 	from, err := cursorAt(cursor, len(items))
@@ -155,15 +155,24 @@ func (c *campaign) jobView(st *State, j *Job) JobView {
 	return v
 }
 
-func proposalViews(st *State) []ProposalView {
+func (c *campaign) proposalViews(st *State) []ProposalView {
 	out := []ProposalView{}
 	for _, p := range st.Proposals {
 		v := ProposalView{Proposal: p.ID, State: p.State(), Digest: p.Digest}
 		if n := len(p.Approvals); n > 0 {
-			v.Reason = p.Approvals[n-1].Reason
+			v.Reason = p.Approvals[n-1].reason()
 		}
-		if p.Branch != nil {
+		switch {
+		case p.Branch != nil:
 			v.Branch = p.Branch.Branch
+			level := p.level()
+			v.Level, v.LevelWhy = level.Level, level.Why
+		case p.decision() == "approve":
+			facts, x := c.judged(st, p)
+			v.Level, v.LevelWhy = x.level.Level, x.level.Why
+			if facts.Problem != "" {
+				v.LevelWhy = "the approval does not hold: " + facts.Problem
+			}
 		}
 		out = append(out, v)
 	}

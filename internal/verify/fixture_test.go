@@ -395,7 +395,23 @@ func (b *builder) patch() {
 	require.NoError(b.t, err)
 	b.add("patch.proposed", p)
 	b.add("approval.recorded", b.approval(p, "0123456789abcdef"))
-	b.add("branch.created", loop.BranchCreated{Proposal: p.ID, Branch: p.Branch, Commit: baseCommit, Tree: resultTree})
+	raw = b.commit()
+	made, err := gitops.ReadCommit(raw)
+	require.NoError(b.t, err)
+	object := b.put("patches/patch-1.commit", raw)
+	b.add("branch.created", loop.BranchCreated{Proposal: p.ID, Branch: p.Branch, Commit: made.ID, Tree: resultTree, Object: &object, Level: loop.LevelAgentReachable, LevelWhy: "a test's key"})
+}
+
+// commit is the commit object of the approved proposal.
+func (b *builder) commit() []byte {
+	st := b.state()
+	p := st.Proposal("patch-1")
+	signed, err := gitops.ParseStatement(p.Approvals[0].Statement)
+	require.NoError(b.t, err)
+	who := fmt.Sprintf("sotaloop <sotaloop@localhost> %d +0000", morning.Unix())
+	return fmt.Appendf(nil, "tree %s\nparent %s\nauthor %s\ncommitter %s\n\na faster activation\n\n%s: %s\n%s: %s\n%s: %s\n%s: %s\n%s: %s\n%s: %s\n", resultTree, baseCommit, who, who,
+		loop.TrailerCampaign, campaignID, loop.TrailerProposal, p.ID, loop.TrailerContract, st.Digest, loop.TrailerPatch, p.Digest, loop.TrailerHead, signed.LedgerHead,
+		loop.TrailerStatement, contract.Digest(p.Approvals[0].Statement))
 }
 
 // approval signs a proposal.
@@ -404,12 +420,15 @@ func (b *builder) approval(p loop.PatchProposed, nonce string) loop.ApprovalReco
 	s := &gitops.Statement{Decision: gitops.Approve, Nonce: nonce, Created: morning, Expires: morning.Add(24 * time.Hour), Principal: "engineer", Campaign: campaignID,
 		Proposal: p.ID, ContractDigest: st.Digest, PolicyDigest: "p01", ApproversDigest: "a44", LedgerHead: st.Head, RootCommit: p.RootCommit, BaseCommit: p.BaseCommit,
 		BaseTree: p.BaseTree, ResultTree: p.ResultTree, Branch: p.Branch, Diff: []byte(diff), EvidenceDigests: p.Evidence, VerdictDigest: p.Verdict,
-		SymptomDigest: loop.SymptomDigest(p.Symptom), PredictedGain: p.Predicted, Permits: gitops.Permits{Host: "sim", Account: "a", Commands: []string{}}}
+		SymptomDigest: loop.SymptomDigest(p.Symptom), PredictedGain: p.Predicted, Permits: gitops.Permits{Host: st.Contract.Host.Name, Account: "a", Commands: []string{}},
+		CampaignDigest: st.First, LedgerSeq: st.Entries, PatchDigest: p.Digest, EvidenceRows: p.Rows, Symptom: gitops.Symptom(p.Symptom), Stage: p.Stage, Location: p.Location,
+		Ceiling: p.Ceiling, Rationale: p.Rationale, Findings: p.Findings}
 	raw, err := s.Bytes()
 	require.NoError(b.t, err)
 	sig, err := gitops.Sign(b.signer, gitops.NamespaceApproval, raw)
 	require.NoError(b.t, err)
-	return loop.ApprovalRecorded{Proposal: p.ID, Decision: "approve", Statement: raw, Signature: string(sig), Principal: "engineer", Level: loop.LevelAgentReachable}
+	return loop.ApprovalRecorded{Proposal: p.ID, Decision: "approve", Statement: raw, Signature: string(sig), Principal: "engineer", Level: loop.LevelAgentReachable, LevelWhy: "a test's key",
+		Origin: loop.OriginTerminal, Key: gitops.DescribeSigner(b.signer).Fingerprint, KeyType: b.signer.PublicKey().Type()}
 }
 
 func (b *builder) revalidate() {

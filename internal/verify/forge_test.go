@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sotaloop/sotaloop/gitops"
 	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/ledger"
@@ -305,6 +306,26 @@ func forgeries() map[string]forgery {
 		"an approval of a ledger that was not": {"patches", "signed ledger head", func(t *testing.T, _ string) func(entries) entries {
 			return edited(t, "rule.refused", 0, func(p map[string]any) { p["what"] = "nothing" })
 		}},
+		"a level that the key does not carry": {"patches", "nobody touched", func(t *testing.T, _ string) func(entries) entries {
+			return edited(t, "approval.recorded", 0, func(p map[string]any) { p["level"] = "independent" })
+		}},
+		"a touch that was not": {"patches", "the signature is of", func(t *testing.T, _ string) func(entries) entries {
+			return edited(t, "approval.recorded", 0, func(p map[string]any) { p["touched"] = true })
+		}},
+		"another signature": {"patches", "decision on patch-1", func(t *testing.T, _ string) func(entries) entries {
+			return edited(t, "approval.recorded", 0, func(p map[string]any) {
+				sig := p["signature"].(string)
+				p["signature"] = strings.Replace(sig, sig[200:204], "AAAA", 1)
+			})
+		}},
+		"a commit with another ledger head": {"patches", "ledger head", commitWith(loop.TrailerHead+": ", loop.TrailerHead+": 0")},
+		"a commit of another patch":         {"patches", `its patch is`, commitWith(loop.TrailerPatch+": ", loop.TrailerPatch+": 0")},
+		"a commit with a trailer twice":     {"patches", "campaign", commitWith(loop.TrailerCampaign+": ", loop.TrailerCampaign+": x\n"+loop.TrailerCampaign+": ")},
+		"a commit of another tree":          {"patches", "its tree is", commitWith("tree 2", "tree 4")},
+		"a commit on another base":          {"patches", "its parents are", commitWith("parent 3", "parent 4")},
+		"a commit whose bytes are another's": {"patches", "its id is", func(t *testing.T, dir string) func(entries) entries {
+			return replaced(t, dir, "patches/patch-1.commit", func(raw []byte) []byte { return append(raw, '\n') })
+		}},
 		"a statement edited": {"patches", "", func(t *testing.T, _ string) func(entries) entries {
 			return edited(t, "approval.recorded", 0, func(p map[string]any) {
 				raw, err := base64.StdEncoding.DecodeString(p["statement"].(string))
@@ -345,5 +366,24 @@ func forgeries() map[string]forgery {
 		"a file outside the directory": {"artifacts", "outside", func(t *testing.T, _ string) func(entries) entries {
 			return edited(t, "launch.ended", 0, func(p map[string]any) { in(p, "log")["name"] = "../../etc/passwd" })
 		}},
+	}
+}
+
+// commitWith gives the branch's commit other bytes, under the id that they have.
+func commitWith(from, to string) func(t *testing.T, dir string) func(entries) entries {
+	return func(t *testing.T, dir string) func(entries) entries {
+		var id string
+		swap := replaced(t, dir, "patches/patch-1.commit", func(raw []byte) []byte {
+			require.Contains(t, string(raw), from)
+			raw = bytes.Replace(raw, []byte(from), []byte(to), 1)
+			c, err := gitops.ReadCommit(raw)
+			require.NoError(t, err)
+			id = c.ID
+			return raw
+		})
+		return func(l entries) entries {
+			l = swap(l)
+			return edited(t, "branch.created", 0, func(p map[string]any) { p["commit"] = id })(l)
+		}
 	}
 }

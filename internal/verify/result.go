@@ -36,6 +36,10 @@ type Approval struct {
 	Verified    bool   `json:"verified"`  // against the approvers file that was given
 	Fingerprint string `json:"fingerprint,omitempty"`
 	Touched     bool   `json:"touched,omitempty"` // a security key with presence
+	LevelWhy    string `json:"level_why,omitempty"`
+	// KeyRecorded and KeyNow say how the key stands in the given approvers file: when the decision was recorded, and now.
+	KeyRecorded string `json:"key_recorded,omitempty"`
+	KeyNow      string `json:"key_now,omitempty"`
 }
 
 // RuleReproducible is the rule that a difference breaks.

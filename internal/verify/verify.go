@@ -27,6 +27,8 @@ import (
 type Options struct {
 	// Approvers is an allowed_signers file; nil leaves signatures unchecked. A directory's own keys are never trusted.
 	Approvers []byte
+	// Revoked is a list of keys that may approve no more, whenever they signed; nil is none.
+	Revoked []byte
 	// Version is this release. A report that another release wrote may be worded otherwise than this one renders it: that
 	// is noted, and its figures rest on the rows and verdicts that are computed again all the same.
 	Version string
@@ -95,6 +97,7 @@ type verifier struct {
 	state   *loop.State
 	files   map[string]*named // artifacts by name
 	plans   []planned         // in the order of the ledger
+	commits int               // commits of branches whose trailers hold
 	indexes map[string]*dataset.Index
 	divided map[string]*dataset.Division // by digest and what divides
 	unread  error                        // why plans or artifacts could not be gathered
@@ -160,6 +163,9 @@ func (v *verifier) levels() {
 	for _, a := range v.res.Approvals {
 		if a.Verified {
 			v.res.Levels = append(v.res.Levels, "approval of "+a.Proposal+" verified")
+		}
+		if a.Decision == "approve" {
+			v.res.Levels = append(v.res.Levels, fmt.Sprintf("approval of %s %s", a.Proposal, loop.Level{Level: a.Level, Why: a.LevelWhy}))
 		}
 	}
 	if v.state.Contract.Host.Simulated {

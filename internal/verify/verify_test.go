@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,7 +30,7 @@ func TestAnHonestCampaignVerifies(t *testing.T) {
 	require.Nil(t, res.First)
 	require.True(t, res.OK)
 	require.Equal(t, campaignID, res.Campaign)
-	require.Equal(t, []string{"consistent", "unwitnessed", "simulated"}, res.Levels)
+	require.Equal(t, []string{"consistent", "unwitnessed", "approval of patch-1 agent-reachable (a test's key)", "simulated"}, res.Levels)
 	require.False(t, res.Approvals[0].Verified, "no key of the directory is trusted")
 	require.Len(t, res.Lacking, 2)
 	require.Empty(t, res.Notes)
@@ -57,6 +58,24 @@ func TestOtherApproversDoNotVerify(t *testing.T) {
 		require.NotNil(t, res.First, name)
 		require.Equal(t, "patches", res.First.Check, name)
 	}
+	_, key, _ := strings.Cut(string(approvers), " ")
+	_, key, _ = strings.Cut(key, " ")
+	for name, opt := range map[string]verify.Options{
+		"key is revoked":   {Approvers: approvers, Revoked: []byte(key)},
+		"valid only after": {Approvers: bytes.Replace(approvers, []byte("namespaces="), []byte(`valid-after="20300101Z",namespaces=`), 1)},
+		"not for":          {Approvers: bytes.Replace(approvers, []byte("engineer "), []byte("somebody "), 1)},
+		"revoked keys":     {Approvers: approvers, Revoked: []byte("who knows\n")},
+	} {
+		res := check(t, dir, opt)
+		require.NotNil(t, res.First, name)
+		require.Contains(t, res.First.What, name)
+	}
+	since := bytes.Replace(approvers, []byte("namespaces="), []byte(`valid-before="20261123180000Z",namespaces=`), 1)
+	ended := check(t, dir, verify.Options{Approvers: since})
+	require.Nil(t, ended.First, "it was good when the decision was recorded")
+	require.True(t, ended.Approvals[0].Verified)
+	require.Contains(t, ended.Approvals[0].KeyNow, "not allowed any more")
+	require.Contains(t, strings.Join(ended.Notes, "\n"), "allowed when it was recorded and is not any more")
 	res := check(t, dir, verify.Options{Approvers: []byte("not a signers file\n")})
 	require.Contains(t, res.First.What, "approvers file")
 }
