@@ -96,7 +96,7 @@ func agentKeys(ctx context.Context, socket string) []Reachable {
 	if err != nil {
 		return nil
 	}
-	defer a.Close()
+	defer func() { _ = a.Close() }()
 	if err := a.conn.SetDeadline(time.Now().Add(agentPatience)); err != nil {
 		return nil
 	}

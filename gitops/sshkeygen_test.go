@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
 
@@ -249,13 +248,13 @@ func TestWeAgreeWithSSHKeygen(t *testing.T) {
 		require.True(t, c.stricter == "" || !c.holds, c.name)
 		require.True(t, c.laxer == "" || c.holds, c.name)
 		ours := c.ours()
-		assert.Equal(t, c.holds, ours == nil, "%s: we say %v", c.name, ours)
+		require.Equal(t, c.holds, ours == nil, "%s: we say %v", c.name, ours)
 		out, theirs := c.theirs(t)
 		want := c.holds
 		if c.stricter != "" || c.laxer != "" {
 			want, differ = !want, append(differ, c.name+": "+c.stricter+c.laxer)
 		}
-		assert.Equal(t, want, theirs == nil, "%s: ssh-keygen says %v %s", c.name, theirs, out)
+		require.Equal(t, want, theirs == nil, "%s: ssh-keygen says %v %s", c.name, theirs, out)
 	}
 	slices.Sort(differ)
 	t.Logf("%d signatures judged alike, %d differently:\n%s", len(cases)-len(differ), len(differ), strings.Join(differ, "\n"))
