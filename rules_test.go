@@ -279,6 +279,7 @@ func testFunctions(t *testing.T) map[string]bool {
 
 // roomTests name, for each rule that only rooms enforce, the test that breaks it and the one that its honest twin passes.
 var roomTests = map[string][2]string{
+	"flow.no-secret":          {"server.TestSecretsInArgumentsAreRefused", "server.TestHonestArgumentsPassTheDoor"},
 	"fair.same-client":        {"internal/compare.TestUnequalFactsAreRefusedByName", "internal/compare.TestVerdictsOnForeignRows"},
 	"fair.same-workload":      {"internal/compare.TestAnUndeservedWinIsRefused", "internal/compare.TestHonestForeignRowsRaiseNoDoubt"},
 	"fair.same-sla":           {"internal/compare.TestAnUndeservedWinIsRefused", "internal/compare.TestHonestForeignRowsRaiseNoDoubt"},

@@ -132,8 +132,13 @@ func (s *Server) toolHandler(t tools.Tool) mcpgo.ToolHandlerFunc {
 	return func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		ctx, settle := s.withProgress(ctx, req)
 		out, f := s.guard(ctx, handler{
-			name:   t.Name,
-			decode: func() (any, []string, error) { return decode(req.Params.RawArguments, t.In) },
+			name: t.Name,
+			decode: func() (any, []string, error) {
+				if err := s.withoutSecrets(req.Params.RawArguments, t.In); err != nil {
+					return nil, nil, err
+				}
+				return decode(req.Params.RawArguments, t.In)
+			},
 			handle: t.Call,
 			encode: encodeOut,
 			narrow: narrowing(t.In),

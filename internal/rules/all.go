@@ -24,6 +24,7 @@ const (
 	hostsRoom     = "hosts"
 	loopRoom      = "internal/loop"
 	reportRoom    = "internal/report"
+	serverRoom    = "server"
 	verifyRoom    = "internal/verify"
 	workerRoom    = "internal/worker"
 )
@@ -107,6 +108,7 @@ func elsewhereEnforced() []Rule {
 		enforced("fair.sla-first", "A candidate that misses the SLA wins nothing, however fast; a gap is one between rows that pass.", []int{32, 40}, compareRoom),
 		enforced("fair.row-status", "Every candidate stays, as ok, failed, oom, timeout or skipped, with its reason.", []int{30, 31}, compareRoom),
 		enforced("evid.not-measured", "What was not measured is null; a zero that stands for it is refused.", []int{33}, compareRoom),
+		enforced("flow.no-secret", "No argument of a tool holds a secret: what is sent is kept, and engines get secrets by the names of variables.", []int{80}, serverRoom),
 		enforced("patch.paths", "A patch is text hunks of plain files inside the tree, applied exactly: no modes, links, workflow or path files, no names that collide.", []int{75}, gitopsRoom),
 		enforced("patch.same-build", "What is patched is what was measured: installed files equal the base commit's, and both sides are built alike from git objects.", []int{74, 79}, loopRoom),
 		enforced("host.owned-only", "Only processes that this campaign started are ever signalled; what others hold is a refusal that names them.", []int{11, 82, 83, 84, 85, 86}, loopRoom),

@@ -35,7 +35,6 @@ var Notes = []Disposition{
 	{[]int{71}, "when kernel work is worth it", "the share is enforced by `evid.agrees`; the rest is the approver's judgement", "share and ceiling in the proposal and the report"},
 	{[]int{76}, "runtime state out of the checkout", "nothing of ours is ever written there but objects and one branch", "`SOTALOOP_HOME`"},
 	{[]int{78}, "benchmark and accuracy tables in a pull request", "no tool opens pull requests", "the report's tables; output equality in place of accuracy"},
-	{[]int{80}, "secrets are never printed or stored", "they are taken out of every byte on its way, and nothing is refused for holding one", "`internal/redact` and its corpus"},
 	{[]int{81}, "401, 403 and 404 of model hubs are recorded", "nothing is downloaded: a model that is not there is a gap with its kind", "`model_gap` of `open_campaign`"},
 	{[]int{89}, "long actions resume", "every step is replayed from the ledger; there is no other way to go on", "docs/ARCHITECTURE.md; `e2e` kills the server in every phase"},
 	{[]int{107}, "no stopping while a row of the target is unexplored", "an agent that stops cannot be made to go on", "the report lists the largest rows of every trace, and says that the target is still behind"},
