@@ -91,6 +91,17 @@ func TestDocsPolicyExample(t *testing.T) {
 	require.False(t, p.ReadOnly)
 	require.False(t, p.RequireIndependent)
 	require.Len(t, p.Flags["sglang"], 1)
+	raw, err := os.ReadFile("docs/POLICY.md")
+	require.NoError(t, err)
+	_, text, ok := strings.Cut(string(raw), "<!-- policy: a test parses this example -->\n```yaml\n")
+	require.True(t, ok)
+	text, _, _ = strings.Cut(text, "```")
+	p, err = policy.Parse([]byte(text), "docs/POLICY.md")
+	require.NoError(t, err)
+	require.Equal(t, policy.OverRefuse, p.Patch.Over)
+	for _, key := range []string{"read_only", "hosts", "engines", "frameworks", "models", "flags", "trust_remote_code", "branch", "approvers", "require_independent", "budgets", "patch"} {
+		require.Contains(t, text, "\n"+key+":", "the example has every key")
+	}
 }
 
 // TestDocsCommands reads the subcommands out of the source, since a program cannot be imported.

@@ -51,7 +51,7 @@ func runApprove(ctx context.Context, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
-	allowedRaw, err := readOptional(h.file("allowed_signers"))
+	allowedRaw, err := h.approvers()
 	if err != nil {
 		return err
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -29,7 +27,6 @@ type product struct {
 	loop     *loop.Loop
 	redact   *redact.Redactor
 	recorder *transcripts.Recorder
-	policy   policy.Policy
 	log      *slog.Logger
 	close    func()
 
@@ -40,25 +37,26 @@ type product struct {
 func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*product, error) {
 	red := redact.New(redact.Secrets(os.Environ()))
 	log, closeLog := openLog(h, red, stderr)
-	pol, err := policy.Read(h.file("policy.yaml"))
-	if err != nil {
+	if _, err := h.policy(); err != nil {
 		return nil, err
 	}
-	p := &product{home: h, redact: red, policy: pol, log: log, recorder: transcripts.New(filepath.Join(h.state, "transcripts"), red)}
-	p.inventory = func() (*hosts.Inventory, error) { return hosts.ReadInventory(h.file("hosts.yaml")) }
+	p := &product{home: h, redact: red, log: log, recorder: transcripts.New(filepath.Join(h.state, "transcripts"), red)}
+	p.inventory = h.inventory
 	p.loop = loop.New(ctx, loop.Options{
-		Home:           h.state,
-		Inventory:      p.inventory,
-		Dial:           p.dial,
-		Binary:         workerBinary(workerDir),
-		Approvers:      func() ([]byte, error) { return readOptional(h.file("allowed_signers")) },
-		Policy:         loop.Policy{Digest: pol.Digest(), Flags: pol.Flags, TrustRemoteCode: pol.TrustRemoteCode, RequireIndependent: pol.RequireIndependent},
-		Redact:         red,
-		Log:            log,
-		Version:        version,
-		ApproveCommand: approveCommand(h),
-		Transcript:     p.transcript,
-		Report:         report.Render,
+		Home:             h.state,
+		Inventory:        p.inventory,
+		Dial:             p.dial,
+		Binary:           workerBinary(workerDir),
+		Approvers:        h.approvers,
+		Policy:           h.policy,
+		Roots:            func() policy.Trust { return h.roots().Judge(policy.Self()) },
+		ApproversExposed: func() string { return policy.Self().Exposed(h.file(policy.ApproversFile)) },
+		Redact:           red,
+		Log:              log,
+		Version:          version,
+		ApproveCommand:   approveCommand(h),
+		Transcript:       p.transcript,
+		Report:           report.Render,
 	})
 	p.close = func() {
 		p.loop.Close()
@@ -132,15 +130,6 @@ func workerBinary(dir string) loop.WorkerBinary {
 		}
 		return os.Open(name)
 	}}
-}
-
-// readOptional reads a file that need not exist.
-func readOptional(path string) ([]byte, error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return raw, err
 }
 
 // maxLog is the size at which the log file is turned over when a process starts.

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/sotaloop/sotaloop/hosts"
+	"github.com/sotaloop/sotaloop/internal/policy"
 )
 
 // home is where configuration and state lie. With SOTALOOP_HOME everything is under it; else the XDG folders. What
@@ -40,13 +45,32 @@ func findHome(dir string) (home, error) {
 	return h, nil
 }
 
+// roots are where the files that decide may lie.
+func (h home) roots() policy.Roots { return policy.Roots{System: systemConfig, User: h.config} }
+
 // file gives the path of a configuration file: the system's where it exists, else the user's.
-func (h home) file(name string) string {
-	system := filepath.Join(systemConfig, name)
-	if _, err := os.Stat(system); err == nil {
-		return system
+func (h home) file(name string) string { return h.roots().File(name) }
+
+// policy reads the engineer's policy as it is now.
+func (h home) policy() (policy.Policy, error) { return policy.Read(h.file(policy.PolicyFile)) }
+
+// inventory reads the engineer's hosts as they are now; without a file there are none.
+func (h home) inventory() (*hosts.Inventory, error) {
+	path := h.file(policy.HostsFile)
+	raw, err := policy.Self().ReadFile(path, "hosts file")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
-	return filepath.Join(h.config, name)
+	return hosts.ParseInventory(raw, path)
+}
+
+// approvers reads allowed_signers as it is now; without a file there is nobody.
+func (h home) approvers() ([]byte, error) {
+	raw, err := policy.Self().ReadFile(h.file(policy.ApproversFile), "approvers file")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return raw, err
 }
 
 // sshFiles gives client configuration and known hosts of this home where it has its own, else nil for the user's.

@@ -45,7 +45,8 @@ func commands() []command {
 		{"dataset", "store a dataset on a host, and list what is there", runDataset},
 		{"loadgen", "certify the load client, or offer a load to an endpoint of yours", runLoadgen},
 		{"search", "replay a search strategy on a measured table", runSearch},
-		{"schema", "print the JSON Schema of hosts.yaml", runSchema},
+		{"policy", "print the policy in force, and who could change it", runPolicy},
+		{"schema", "print the JSON Schema of hosts.yaml, or of policy.yaml", runSchema},
 		{"version", "print the version", runVersion},
 		{"worker", "the host's end; the server starts it", runWorker},
 	}

@@ -5,11 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/server"
 	"github.com/sotaloop/sotaloop/skills"
 	"github.com/sotaloop/sotaloop/tools"
@@ -46,9 +47,10 @@ func runServe(ctx context.Context, s streams, args []string) error {
 	}
 	defer p.close()
 	defer cancel()
+	all := tools.All(p.loop)
 	srv := server.New(server.Options{
-		Name: "sotaloop", Version: version, Instructions: instructions, Tools: tools.All(p.loop), Transcript: p.recorder, Redact: p.redact,
-		Policy: p.allow, Waits: map[string]int{"wait_job": 16}, Log: p.log, Prompts: []server.Prompt{loopPrompt()},
+		Name: "sotaloop", Version: version, Instructions: instructions, Tools: all, Transcript: p.recorder, Redact: p.redact,
+		Policy: p.allow(all), Waits: map[string]int{"wait_job": 16}, Log: p.log, Prompts: []server.Prompt{loopPrompt()},
 	})
 	go func() { // after the first answers, never before
 		select {
@@ -89,19 +91,30 @@ func loopPrompt() server.Prompt {
 	}
 }
 
-// allow is the policy at the door: a read-only server refuses what starts or changes anything.
-func (p *product) allow(_ context.Context, name string, _ any) error {
-	if !p.policy.ReadOnly {
-		return nil
-	}
-	switch name {
-	case "list_hosts", "get_campaign", "compare_results", "analyze_trace", "wait_job":
-		return nil
-	}
-	return fault.New(fault.Denied, "the policy is read-only: %s is refused", name).Hint("ask the engineer to set read_only: false in policy.yaml")
-}
+// readers are the tools that may be called where nothing may be started or changed; what of theirs would be recorded is
+// refused where it is.
+var readers = []string{"list_hosts", "get_campaign", "compare_results", "analyze_trace", "wait_job"}
 
-func runSchema(_ context.Context, s streams, _ []string) error {
-	_, err := s.Out.Write((&hosts.Inventory{}).Schema())
-	return err
+// allow is the policy at the door: a read-only server refuses what starts or changes anything, and so does one whose
+// policy cannot be read. Everything else that a policy limits is refused where it would begin.
+func (p *product) allow(all []tools.Tool) func(context.Context, string, any) error {
+	changes := map[string]bool{}
+	for _, t := range all {
+		changes[t.Name] = !slices.Contains(readers, t.Name)
+	}
+	return func(_ context.Context, name string, _ any) error {
+		if !changes[name] {
+			return nil
+		}
+		pol, err := p.home.policy()
+		if err != nil {
+			return err
+		}
+		line := policy.Force{Frozen: pol, Now: pol}.ReadOnly()
+		if line == nil {
+			return nil
+		}
+		return fault.New(fault.Denied, "the policy is read-only: %s is refused: %s", name, line).ByRule("flow.policy").
+			At("tool", name, readers...).Hint("%s", line.Change("set read_only: false"))
+	}
 }

@@ -68,6 +68,9 @@ type Contract struct {
 
 	// Datasets are those of the scenarios, as they were found.
 	Datasets []Dataset `json:"datasets,omitempty"`
+	// TrustRoots says whether the server's account could change policy, approvers and hosts when the campaign opened:
+	// protected or unprotected; empty in contracts of before.
+	TrustRoots string `json:"trust_roots,omitempty"`
 	// CookbookLeft names the scenarios of the cookbook's entry that are not measured.
 	CookbookLeft []string `json:"cookbook_left_out,omitempty"`
 	// Noise is what was known of the host's launches; null in contracts of before and where no verdict is taken.

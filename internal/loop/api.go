@@ -27,6 +27,9 @@ type Answer struct {
 type Hosts struct {
 	Answer
 	Hosts []HostView `json:"hosts"`
+	// Policy is what the engineer's policy lets campaigns use and spend; TrustRoots whether this account could change it.
+	Policy     []string `json:"policy"`
+	TrustRoots string   `json:"trust_roots"` // protected or unprotected
 }
 
 // HostView is the last known state of one host.

@@ -28,6 +28,11 @@ func (l *Loop) Apply(ctx context.Context, campaignID, proposal string) (Branch, 
 		if v := rules.Check(rules.AtApply, &rules.Facts{Contract: st.Contract, Approval: approval}); v != nil {
 			return Branch{}, c.refuse(ctx, "apply_patch_branch", v)
 		}
+		if v, err := c.mayBranch(st, p); err != nil {
+			return Branch{}, err
+		} else if v != nil {
+			return Branch{}, c.refuse(ctx, "apply_patch_branch", v)
+		}
 		if warnings, err = c.createBranch(ctx, st, p, x); err != nil {
 			return Branch{}, err
 		}

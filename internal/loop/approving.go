@@ -109,7 +109,7 @@ func (l *Loop) StatementFor(a Ask) ([]byte, error) {
 // statement is the part of a statement that follows from ledger, policy and approvers alone.
 func (c *campaign) statement(st *State, p *ProposalState, diff []byte) *gitops.Statement {
 	return &gitops.Statement{
-		Campaign: c.id, CampaignDigest: st.First, Proposal: p.ID, ContractDigest: st.Digest, PolicyDigest: c.loop.opt.Policy.Digest, ApproversDigest: c.loop.approversDigest(),
+		Campaign: c.id, CampaignDigest: st.First, Proposal: p.ID, ContractDigest: st.Digest, PolicyDigest: c.loop.policyDigest(), ApproversDigest: c.loop.approversDigest(),
 		LedgerHead: st.Head, LedgerSeq: st.Entries, RootCommit: p.RootCommit, BaseCommit: p.BaseCommit, BaseTree: p.BaseTree, ResultTree: p.ResultTree,
 		Branch: p.PatchProposed.Branch, PatchDigest: p.Digest, Diff: diff, EvidenceDigests: p.Evidence, EvidenceRows: p.Rows, VerdictDigest: p.Verdict,
 		SymptomDigest: SymptomDigest(p.Symptom), Symptom: gitops.Symptom(p.Symptom), Stage: p.Stage, Location: p.Location, PredictedGain: p.Predicted,

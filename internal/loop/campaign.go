@@ -126,6 +126,10 @@ func (c *campaign) ensureJob(ctx context.Context, tool string, args any, checks 
 			id = j.Job
 			return nil, nil
 		}
+		var err error
+		if objection, err = c.policed(s, tool); err != nil || objection != nil {
+			return nil, err
+		}
 		for _, check := range checks {
 			if objection = check(s); objection != nil {
 				return nil, nil

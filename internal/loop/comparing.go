@@ -75,6 +75,9 @@ func (c *campaign) look(ctx context.Context) (VerdictTaken, error) {
 				return nil, nil
 			}
 		}
+		if err := c.mayWrite(s, "compare_results"); err != nil {
+			return nil, err
+		}
 		rows := s.firstBlocks(n)
 		result, err := compare.Verdicts(rows, s.terms(rows, compare.PhaseBlock))
 		if err != nil {
@@ -173,6 +176,9 @@ func (s *State) marks() []string {
 		out = append(out, "simulated host: every figure comes from a simulator and supports no claim")
 	}
 	out = append(out, coreWarnings(s.Contract.Host)...)
+	if text := s.changedHost(); text != "" {
+		out = append(out, text)
+	}
 	if s.Contract.Study == contract.StudyLook {
 		out = append(out, "study look: two blocks, no verdict, no claim")
 	}

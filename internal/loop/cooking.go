@@ -236,7 +236,7 @@ func flagsText(flags map[string]any) string {
 
 // trust lets the engines run the checkpoint's own code where the engineer's policy names it.
 func (d *drafting) trust(c *contract.Contract) {
-	if name := c.Model.Checkpoint(); slices.Contains(d.trusted, name) {
+	if name := c.Model.Checkpoint(); slices.Contains(d.policy.TrustRemoteCode, name) {
 		c.TrustRemoteCode = true
 		d.assume("trust_remote_code: %s, by the engineer's policy, on every side", name)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/cookbook"
 	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/loop"
+	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
@@ -110,7 +111,7 @@ func TestRemoteCodeIsTheEngineersToAllow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := cookedHost(t)
-			h.allow = loop.Policy{TrustRemoteCode: c.list}
+			h.allow = policy.Policy{TrustRemoteCode: c.list}
 			out, err := newLoop(t, t.TempDir(), h).Open(t.Context(), cookedRequest())
 			require.NoError(t, err)
 			require.Equal(t, c.trusted, parsed(t, out).TrustRemoteCode)

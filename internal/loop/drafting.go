@@ -13,6 +13,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/cookbook"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/framework"
+	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/internal/rules"
 	"github.com/sotaloop/sotaloop/internal/stats"
 	"github.com/sotaloop/sotaloop/internal/worker"
@@ -22,7 +23,7 @@ import (
 type drafting struct {
 	r       OpenRequest
 	entry   hosts.HostEntry
-	trusted []string        // checkpoints whose own code the policy lets engines run
+	policy  policy.Policy   // of now, which the contract freezes
 	match   *cookbook.Match // what the cookbook knows of the model; nil: nothing
 	assumed []string
 	indexes []frozenIndex // of the scenarios' datasets

@@ -50,6 +50,8 @@ type ContractFrozen struct {
 
 	// Datasets are the indexes of the contract's datasets, without text.
 	Datasets []ledger.Artifact `json:"datasets,omitempty"`
+	// Policy holds the bytes of the engineer's policy, none where there was no file; the contract has their digest.
+	Policy *ledger.Artifact `json:"policy,omitempty"`
 }
 
 // JobStarted is on disk before anything happens on a host.
@@ -94,6 +96,10 @@ type RunPlanned struct {
 	Step  string          `json:"step"`
 	Host  string          `json:"host"`
 	Plan  ledger.Artifact `json:"plan"`
+
+	Launches  int    `json:"launches,omitempty"`     // that the plan holds
+	Policy    string `json:"policy,omitempty"`       // digest of the policy read then; beside the contract's it was in force
+	HostEntry string `json:"entry_digest,omitempty"` // of the host's entry then
 }
 
 // RunEnded says that a run is over and everything of it is in the ledger.

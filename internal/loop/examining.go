@@ -58,8 +58,10 @@ func (c *campaign) examine(st *State, p *ProposalState, d Decided, when examined
 		return examined{}, problem
 	}
 	x := examined{signed: s, sig: sig, level: c.level(sig, d.Origin)}
-	if s.Decision == gitops.Approve && x.level.Level != LevelIndependent && c.loop.opt.Policy.RequireIndependent {
-		return examined{}, fmt.Sprintf("the policy demands an independent approval, this one is %s: %s", x.level.Level, x.level.Why)
+	if s.Decision == gitops.Approve {
+		if problem := c.againstPolicy(st, sig.Principal, x.level); problem != "" {
+			return examined{}, problem
+		}
 	}
 	return x, ""
 }
@@ -129,7 +131,7 @@ func (c *campaign) movedOn(st *State, p *ProposalState, s *gitops.Statement) str
 			return "it is stale: " + stale
 		}
 	}
-	policy := c.loop.opt.Policy.Digest
+	policy := c.loop.policyDigest()
 	if s.Version == 1 {
 		policy = st.Contract.Policy
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/loop"
+	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
@@ -61,12 +62,13 @@ const programDigest = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
 // host answers what a host's worker and nvidia-smi would; it is the edge, and everything above it is real.
 type host struct {
-	facts worker.Facts
-	help  string
-	gate  chan struct{}     // closed: queries are answered
-	allow loop.Policy       // the engineer's policy
-	files map[string][]byte // what can be downloaded
-	sets  map[string]worker.DatasetStored
+	facts  worker.Facts
+	help   string
+	gate   chan struct{}     // closed: queries are answered
+	allow  policy.Policy     // the engineer's policy
+	broken error             // why the policy cannot be read
+	files  map[string][]byte // what can be downloaded
+	sets   map[string]worker.DatasetStored
 
 	mu      sync.Mutex
 	queries int
@@ -191,7 +193,7 @@ func newLoopOn(ctx context.Context, home string, h *host) *loop.Loop {
 			return h, nil
 		},
 		Binary:    loop.WorkerBinary{Digest: func() (string, error) { return programDigest, nil }},
-		Approvers: func() ([]byte, error) { return nil, nil }, Policy: h.allow,
+		Approvers: func() ([]byte, error) { return nil, nil }, Policy: func() (policy.Policy, error) { return h.allow, h.broken },
 		Log: slog.New(slog.DiscardHandler), Version: "0.0.0-test", ApproveCommand: "sotaloop approve %s %s",
 		Report: func(in loop.ReportInput) (map[string][]byte, error) {
 			return map[string][]byte{"final_report.md": []byte("# " + in.Campaign + "\n"), "manifest.txt": []byte("campaign: " + in.Campaign + "\n")}, nil

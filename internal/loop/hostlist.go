@@ -7,6 +7,7 @@ import (
 
 	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
@@ -29,7 +30,12 @@ func (l *Loop) ListHosts(ctx context.Context, name string, refresh bool) (Hosts,
 		}
 		names = []string{name}
 	}
-	out := Hosts{Answer: Answer{State: StateDone}, Hosts: []HostView{}}
+	out := Hosts{Answer: Answer{State: StateDone}, Hosts: []HostView{}, Policy: []string{}, TrustRoots: l.trustRoots().Level()}
+	if p, err := l.policyNow(); err != nil {
+		out.Warnings = append(out.Warnings, "the policy cannot be used, so nothing may begin: "+l.opt.Redact.String(err.Error()))
+	} else {
+		out.Policy = policy.Force{Frozen: p, Now: p}.Limits()
+	}
 	for _, n := range names {
 		entry, err := inv.Host(n)
 		if err != nil {

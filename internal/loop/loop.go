@@ -17,6 +17,7 @@ import (
 	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/jobs"
+	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/internal/redact"
 )
 
@@ -28,10 +29,13 @@ type Options struct {
 	Dial      func(ctx context.Context, name string, e hosts.HostEntry) (hosts.Conn, error)
 	Binary    WorkerBinary
 	Approvers func() ([]byte, error) // allowed_signers; nil bytes = none
-	Policy    Policy
-	Redact    *redact.Redactor
-	Log       *slog.Logger
-	Version   string
+	// Policy reads the engineer's policy as it is now; nil is the default.
+	Policy func() (policy.Policy, error)
+	// Roots judges whether this server's account could change policy, approvers and hosts; nil: it could.
+	Roots   func() policy.Trust
+	Redact  *redact.Redactor
+	Log     *slog.Logger
+	Version string
 	// ApproveCommand is what an engineer types to approve; %s are campaign and proposal.
 	ApproveCommand string
 	// Revoked is the list of keys that may approve no more; nil bytes = none.
@@ -44,14 +48,6 @@ type Options struct {
 	Transcript func(campaign string, w io.Writer) error
 	// Report renders the report's files; internal/report provides it.
 	Report func(in ReportInput) (map[string][]byte, error)
-}
-
-// Policy is what the engineer's policy file allows beyond the defaults.
-type Policy struct {
-	Digest             string
-	Flags              map[string][]string // framework → unlisted flags that are allowed
-	TrustRemoteCode    []string            // checkpoints, as model@revision, whose own code engines may run
-	RequireIndependent bool
 }
 
 // WorkerBinary is the Linux binary that hosts run.

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -57,13 +58,14 @@ func (l *Loop) Open(ctx context.Context, r OpenRequest) (Opened, error) {
 		out.Contract, _, err = c.Freeze()
 		return out, err
 	}
-	return l.freeze(ctx, c, d.indexes, r.Key, out)
+	return l.freeze(ctx, c, d, out)
 }
 
 // freeze gives the campaign its name, writes contract.frozen and the layout of the run directory.
-func (l *Loop) freeze(ctx context.Context, c *contract.Contract, indexes []frozenIndex, key string, out Opened) (Opened, error) {
+func (l *Loop) freeze(ctx context.Context, c *contract.Contract, d *drafting, out Opened) (Opened, error) {
+	key := d.r.Key
 	if key != "" {
-		unlock, err := l.lockKeys(ctx)
+		unlock, err := l.lockHome(ctx, "keys")
 		if err != nil {
 			return Opened{}, err
 		}
@@ -85,11 +87,15 @@ func (l *Loop) freeze(ctx context.Context, c *contract.Contract, indexes []froze
 	if err != nil {
 		return Opened{}, err
 	}
-	kept, err := keepIndexes(led, indexes)
+	kept, err := keepIndexes(led, d.indexes)
 	if err != nil {
 		return Opened{}, err
 	}
-	pending, err := opening(c, ContractFrozen{Contract: raw, Digest: digest, Key: key, Datasets: kept})
+	pol, err := led.Put(frozenPolicy, bytes.NewReader(d.policy.Bytes()))
+	if err != nil {
+		return Opened{}, err
+	}
+	pending, err := opening(c, ContractFrozen{Contract: raw, Digest: digest, Key: key, Datasets: kept, Policy: &pol})
 	if err != nil {
 		return Opened{}, err
 	}
@@ -112,10 +118,11 @@ func (l *Loop) freeze(ctx context.Context, c *contract.Contract, indexes []froze
 	return out, nil
 }
 
-// lockKeys lets one server of the home at a time open a campaign under a key, so that a repeated call cannot open two.
-func (l *Loop) lockKeys(ctx context.Context) (unlock func(), err error) {
+// lockHome lets one server of the home at a time do what concerns all of its campaigns: open one under a key, so that a
+// repeated call cannot open two; plan a run, so that two cannot both take what is left of a budget.
+func (l *Loop) lockHome(ctx context.Context, what string) (unlock func(), err error) {
 	for {
-		unlock, held, err := chain.TryLock(filepath.Join(l.locks(), "keys.open"))
+		unlock, held, err := chain.TryLock(filepath.Join(l.locks(), what+".open"))
 		if err != nil || held {
 			return unlock, err
 		}
@@ -220,9 +227,17 @@ func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	d = &drafting{r: r, entry: entry, trusted: l.opt.Policy.TrustRemoteCode, assumed: []string{}}
+	pol, err := l.policyNow()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	d = &drafting{r: r, entry: entry, policy: pol, assumed: []string{}}
 	c = &contract.Contract{Kind: contract.Kind, V: contract.Version, Created: time.Now().UTC().Truncate(time.Second), From: r.From}
 	if err := d.sides(c); err != nil {
+		return nil, nil, nil, err
+	}
+	c.Host.Name, c.Model.ID = r.Host, r.Model
+	if err := l.mayOpen(pol, c, r.Plan); err != nil {
 		return nil, nil, nil, err
 	}
 	if err := d.terms(c); err != nil {
@@ -241,7 +256,7 @@ func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, 
 	if err := vetRequests(c); err != nil {
 		return nil, nil, nil, err
 	}
-	c.Policy, c.Approvers = l.opt.Policy.Digest, l.approversDigest()
+	c.Policy, c.Approvers, c.TrustRoots = pol.Digest(), l.approversDigest(), l.trustRoots().Level()
 	c.Seed, err = drawSeed()
 	c.Cost = project(c)
 	l.planNoise(c)

@@ -315,12 +315,15 @@ func (c *campaign) recordProposal(ctx context.Context, st *State, repo *gitops.R
 	if r.PredictedGain > rec.Ceiling {
 		rec.Findings = append(rec.Findings, fmt.Sprintf("patch.predicted the predicted gain of %.1f %% is above the evidence's ceiling of %.1f %% of stage step time", 100*r.PredictedGain, 100*rec.Ceiling))
 	}
+	var refused *rules.Violation
 	err = c.record(ctx, func(s *State) ([]chain.Pending, error) {
 		if s.proposalOf(digest) != nil {
 			return nil, nil
 		}
 		rec.ID = fmt.Sprintf("patch-%d", len(s.Proposals)+1)
-		rec.Branch = fmt.Sprintf("sotaloop/%s/%s", c.id, rec.ID)
+		if refused, err = c.sizeAndBranch(s, p, &rec); err != nil || refused != nil {
+			return nil, err
+		}
 		if rec.Diff, err = c.ledger.Put("patches/"+rec.ID+".diff", strings.NewReader(string(p.Diff))); err != nil {
 			return nil, err
 		}
@@ -333,11 +336,30 @@ func (c *campaign) recordProposal(ctx context.Context, st *State, repo *gitops.R
 	if err != nil {
 		return nil, err
 	}
+	if refused != nil {
+		return nil, c.refuse(ctx, "propose_patch", refused)
+	}
 	now, err := c.state()
 	if err != nil {
 		return nil, err
 	}
 	return now.proposalOf(digest), nil
+}
+
+// sizeAndBranch names the proposal's branch as the frozen policy says, and holds both against the policy in force.
+func (c *campaign) sizeAndBranch(s *State, p *gitops.Proposed, rec *PatchProposed) (*rules.Violation, error) {
+	f, err := c.force(s)
+	if err != nil {
+		return nil, err
+	}
+	lines := 0
+	for _, file := range p.Files {
+		lines += file.AddedLines + file.RemovedLines
+	}
+	rec.Branch = f.Frozen.BranchName(c.id, rec.ID)
+	facts, findings := patchFacts(f, c.id, rec.ID, rec.Branch, lines, len(p.Files))
+	rec.Findings = append(rec.Findings, findings...)
+	return rules.Check(rules.AtPolicy, &rules.Facts{Contract: s.Contract, Policy: append(facts, readOnlyFact(f, "propose_patch"))}), nil
 }
 
 // proposalAnswer gives a proposal with the job that waits for the human.

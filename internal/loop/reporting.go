@@ -40,6 +40,9 @@ func (l *Loop) WriteReport(ctx context.Context, campaignID string) (Report, erro
 	if v := rules.Check(rules.AtReport, &rules.Facts{Contract: st.Contract, Rows: len(st.Points), Reason: reason}); v != nil {
 		return Report{}, c.refuse(ctx, "write_report", v)
 	}
+	if err := c.mayWrite(st, "write_report"); err != nil {
+		return Report{}, err
+	}
 	if err := c.project(); err != nil {
 		return Report{}, err
 	}

@@ -107,7 +107,7 @@ func (c *campaign) planned(ctx context.Context, st *State, s step, id string) (w
 	if err != nil {
 		return worker.Plan{}, err
 	}
-	return plan, c.put(ctx, kindRun, RunPlanned{RunID: id, Job: s.job, Step: s.name, Host: st.Contract.Host.Name, Plan: art})
+	return plan, c.planRun(ctx, RunPlanned{RunID: id, Job: s.job, Step: s.name, Host: st.Contract.Host.Name, Plan: art, Launches: len(plan.Launches)})
 }
 
 // runError gives a run's bad end as a fault; failed launches are results, not errors.

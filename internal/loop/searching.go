@@ -14,6 +14,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/jobs"
+	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/internal/rules"
 	"github.com/sotaloop/sotaloop/internal/search"
 	"github.com/sotaloop/sotaloop/internal/worker"
@@ -103,7 +104,7 @@ func strategies() []string {
 func (c *campaign) searchFacts(st *State, fw framework.Framework, help *framework.Help, side contract.Side, args searchArgs) *rules.SearchFacts {
 	f := &rules.SearchFacts{Side: side, Captured: help != nil, Running: st.searching(side.Entry)}
 	if help != nil {
-		f.Flags = c.flagUses(fw, help, side, args)
+		f.Flags = flagUses(fw, help, args, c.listedFlag(st, side, help))
 	}
 	return f
 }
@@ -119,7 +120,7 @@ func (s *State) searching(entry string) string {
 }
 
 // flagUses describes every flag of a base command and a space with all its values.
-func (c *campaign) flagUses(fw framework.Framework, help *framework.Help, side contract.Side, args searchArgs) []rules.FlagUse {
+func flagUses(fw framework.Framework, help *framework.Help, args searchArgs, listed func(name string) bool) []rules.FlagUse {
 	values := map[string][]any{}
 	for name, v := range args.Base {
 		values[name] = append(values[name], v)
@@ -138,10 +139,7 @@ func (c *campaign) flagUses(fw framework.Framework, help *framework.Help, side c
 			continue
 		}
 		use.Kind, use.Class, use.Choices = flag.Kind, fw.Class(flag), flag.Choices
-		use.Allowed = slices.ContainsFunc(c.loop.opt.Policy.Flags[string(side.Framework)], func(listed string) bool {
-			same, ok := help.Find(listed)
-			return ok && same.Name == flag.Name
-		})
+		use.Allowed = listed(flag.Name)
 		for _, v := range use.Values {
 			if err := flag.Accepts(v); err != nil {
 				use.Problem, use.Value = err.Error(), fmt.Sprint(v)
@@ -151,6 +149,21 @@ func (c *campaign) flagUses(fw framework.Framework, help *framework.Help, side c
 		out = append(out, use)
 	}
 	return out
+}
+
+// listedFlag says whether the policies of then and now both list a flag for a side, under whichever of its names. A policy
+// that cannot be read lists nothing.
+func (c *campaign) listedFlag(st *State, side contract.Side, help *framework.Help) func(name string) bool {
+	f, err := c.force(st)
+	return func(name string) bool {
+		lists := func(p policy.Policy) bool {
+			return slices.ContainsFunc(p.Flags[string(side.Framework)], func(listed string) bool {
+				same, ok := help.Find(listed)
+				return ok && same.Name == name
+			})
+		}
+		return err == nil && lists(f.Now) && lists(f.Frozen)
+	}
 }
 
 // runSearch is the job: launch after launch until the strategy or the budget ends it. Every candidate stays.

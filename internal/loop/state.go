@@ -8,6 +8,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/ledger"
 )
 
 // State is a campaign as its ledger tells it. It is built by Replay and never changed afterwards.
@@ -33,10 +34,14 @@ type State struct {
 	Refusals   []RuleRefused
 	Reports    []ReportWritten
 	Costs      []CostCorrected
-	heads      map[string]int // hash → sequence number of every entry
-	seen       map[string]bool
-	reported   int // sequence number of the newest report
-	worked     int // sequence number of the newest entry that a report would tell of
+	// Policy holds the bytes of the policy that the campaign was opened under; nil where they were not kept.
+	Policy   *ledger.Artifact
+	heads    map[string]int // hash → sequence number of every entry
+	seen     map[string]bool
+	ended    []time.Time // when each of Launches was recorded
+	order    []string    // run ids as they were planned
+	reported int         // sequence number of the newest report
+	worked   int         // sequence number of the newest entry that a report would tell of
 }
 
 // Job is one job with its end.
@@ -133,7 +138,7 @@ func (s *State) applyContract(e chain.Entry) error {
 	if err != nil {
 		return err
 	}
-	s.Contract, s.Digest, s.Key = c, p.Digest, p.Key
+	s.Contract, s.Digest, s.Key, s.Policy = c, p.Digest, p.Key, p.Policy
 	return nil
 }
 
@@ -159,11 +164,20 @@ func (s *State) applyJob(e chain.Entry) error {
 func (s *State) applyRun(e chain.Entry) error {
 	switch e.Kind {
 	case kindRun:
-		return set(e, s.Plans, func(r RunPlanned) string { return r.RunID })
+		return set(e, s.Plans, func(r RunPlanned) string {
+			if _, ok := s.Plans[r.RunID]; !ok {
+				s.order = append(s.order, r.RunID)
+			}
+			return r.RunID
+		})
 	case kindRunEnded:
 		return set(e, s.Runs, func(r RunEnded) string { return r.RunID })
 	case kindLaunch:
-		return appendOnce(s, e, &s.Launches, func(l LaunchEnded) string { return l.RunID + "/" + l.Launch })
+		err := appendOnce(s, e, &s.Launches, func(l LaunchEnded) string { return l.RunID + "/" + l.Launch })
+		if len(s.ended) < len(s.Launches) {
+			s.ended = append(s.ended, e.Time)
+		}
+		return err
 	case kindCost:
 		return appendOnce(s, e, &s.Costs, func(c CostCorrected) string { return c.Launch })
 	}

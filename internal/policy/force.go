@@ -21,6 +21,7 @@ type Line struct {
 	Where  string   // "policy.yaml:12", or that it is a default
 	Value  string   // what the line says
 	Frozen bool     // it stood so when the campaign opened; the file says something else now
+	Same   bool     // the file says the same as when the campaign opened
 	Valid  []string // what the line allows, for a list
 }
 
@@ -32,7 +33,11 @@ func (l Line) Change(how string) string {
 	if l.Frozen {
 		return "the campaign keeps the policy that it was opened under, and the file says otherwise by now: open a new campaign"
 	}
-	return "ask the engineer to " + how + " (" + l.Where + "); a loosening counts for campaigns opened after it"
+	text := "ask the engineer to " + how + " (" + l.Where + ")"
+	if l.Same {
+		text += "; a loosening counts for campaigns opened after it"
+	}
+	return text
 }
 
 // both gives the policies to ask, the newer one first, since its line is the one that can be changed.
@@ -45,7 +50,7 @@ func (f Force) both() []Policy {
 
 // line describes a key of p.
 func (f Force) line(p Policy, key, value string) Line {
-	l := Line{Key: key, Value: value, Frozen: p.Digest() != f.Now.Digest()}
+	l := Line{Key: key, Value: value, Frozen: p.Digest() != f.Now.Digest(), Same: f.Frozen.Digest() == f.Now.Digest()}
 	n, written := p.lines[key]
 	switch {
 	case written && l.Frozen:
@@ -95,19 +100,9 @@ func (f Force) Excludes(key, name string) *Line {
 	return nil
 }
 
-// AllowsFlag says whether a search may set a flag of free text that no list of ours knows.
-func (f Force) AllowsFlag(framework, flag string) bool {
-	return !slices.ContainsFunc(f.both(), func(p Policy) bool { return !slices.Contains(p.Flags[framework], flag) })
-}
-
 // Trusts says whether engines may run a checkpoint's own code.
 func (f Force) Trusts(checkpoint string) bool {
 	return !slices.ContainsFunc(f.both(), func(p Policy) bool { return !slices.Contains(p.TrustRemoteCode, checkpoint) })
-}
-
-// Trusted lists the checkpoints whose own code engines may run.
-func (f Force) Trusted() []string {
-	return slices.DeleteFunc(slices.Clone(f.Now.TrustRemoteCode), func(c string) bool { return !f.Trusts(c) })
 }
 
 // ReadOnly gives the line that makes the server read-only, nil where none does.

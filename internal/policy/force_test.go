@@ -10,7 +10,7 @@ import (
 
 func parse(t *testing.T, text string) policy.Policy {
 	t.Helper()
-	p, err := policy.Parse([]byte(text), "/home/a/policy.yaml")
+	p, err := policy.Parse([]byte(text), "/etc/sotaloop/policy.yaml")
 	require.NoError(t, err)
 	return p
 }
@@ -34,12 +34,6 @@ func TestForceIsTheStricter(t *testing.T) {
 		"approver":    {loose + "approvers: [bob]\n", func(f policy.Force) *policy.Line { return f.RefusesApprover("alice") }},
 		"nobody":      {loose + "approvers: []\n", func(f policy.Force) *policy.Line { return f.RefusesApprover("alice") }},
 		"branch":      {loose + "branch: a/{campaign}/{proposal}\n", func(f policy.Force) *policy.Line { return f.RefusesBranch("c", "p", "sotaloop/c/p") }},
-		"flag": {"trust_remote_code: [m@1]\n", func(f policy.Force) *policy.Line {
-			if f.AllowsFlag("vllm", "x") {
-				return nil
-			}
-			return &policy.Line{Frozen: f.Now.Flags["vllm"] != nil}
-		}},
 		"checkpoint": {"flags: {vllm: [x]}\n", func(f policy.Force) *policy.Line {
 			if f.Trusts("m@1") {
 				return nil

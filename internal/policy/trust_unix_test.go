@@ -3,7 +3,6 @@
 package policy_test
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -151,7 +150,7 @@ func TestMissingIsMissing(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	_, err = w.account.ReadFile(filepath.Join(w.path(), "below"), "policy file")
 	require.Error(t, err)
-	require.False(t, errors.Is(err, fs.ErrNotExist), "a file where a folder should be is no missing policy")
+	require.NotErrorIs(t, err, fs.ErrNotExist, "a file where a folder should be is no missing policy")
 }
 
 func TestRoots(t *testing.T) {

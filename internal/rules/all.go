@@ -83,6 +83,8 @@ func checked() []Rule {
 		check("flow.one-proposal", "One proposal is open at a time.", []int{69}, []Moment{AtPropose}, oneProposal),
 		check(patchApproved, "A human outside the agent's reach signed exactly this proposal.", []int{75, 77}, []Moment{AtApply}, approved).in(gitopsRoom, loopRoom),
 		check("flow.branch-first", "Revalidation measures an applied patch branch.", []int{44, 90, 92}, []Moment{AtRevalidate}, branchFirst),
+		check("flow.policy", "Hosts, engines, models, patches, branches and approvers are those that the engineer's policy allows.", []int{69}, []Moment{AtPolicy}, policyAllows),
+		check("flow.budget", "What campaigns take stays within the budgets of the engineer's policy.", nil, []Moment{AtPolicy}, withinBudget),
 		check("flow.rows-first", "A report needs measured rows, or a reason why there are none.", []int{100, 109}, []Moment{AtReport}, rowsFirst),
 	}
 }

@@ -17,9 +17,11 @@ type Facts struct {
 	Approval *ApprovalFacts
 	Capture  *CaptureFacts
 	Words    []Words // of the agent, that end in a report
-	Branch   string  // applied branch, empty = none
-	Rows     int     // rows of any status
-	Reason   string  // why there are none
+	Policy   []PolicyFact
+	Budgets  []BudgetFact
+	Branch   string // applied branch, empty = none
+	Rows     int    // rows of any status
+	Reason   string // why there are none
 	// Threads is the size of each side's thread pools, by variable of the environment; empty on hosts with GPUs.
 	Threads map[string]map[string]int
 }

@@ -40,6 +40,16 @@ func atOpenOnCPU() *rules.Facts {
 	return f
 }
 
+func atPolicy() *rules.Facts {
+	return &rules.Facts{Contract: terms(), Policy: []rules.PolicyFact{
+		{Field: "model", Got: "Qwen/Qwen3-8B", Line: "policy.yaml:2 `models: [Qwen/*]`", Change: "ask the engineer to add it"},
+		{Field: "host", Got: "h100a", Line: "policy.yaml:1 `hosts: [h100b]`", Valid: []string{"h100b"}, Change: "ask the engineer to add it"},
+	}, Budgets: []rules.BudgetFact{
+		{Key: "budgets.launches_per_day", Unit: "launches", Limit: 10, Spent: 8, Asked: 1, Of: "all campaigns of this home today", Line: "policy.yaml:5", Change: "ask the engineer to raise it"},
+		{Key: "budgets.gpu_hours_per_campaign", Unit: "GPU-hours", Limit: 4, Spent: 1, Asked: 0.5, Of: "this campaign", Line: "policy.yaml:6", Change: "ask the engineer to raise it"},
+	}}
+}
+
 func atSearch() *rules.Facts {
 	f := &rules.Facts{Contract: terms()}
 	f.Search = &rules.SearchFacts{Side: f.Contract.Target, Captured: true, Flags: []rules.FlagUse{
@@ -546,6 +556,19 @@ func patchPairs() map[string]pair {
 		}},
 		"flow.one-proposal": {honest: atPropose, cheats: map[string]func(*rules.Facts){
 			"a second while one is open": func(f *rules.Facts) { f.Patch.OpenProposals = []string{"patch-1"} },
+		}},
+		"flow.policy": {honest: atPolicy, cheats: map[string]func(*rules.Facts){
+			"a host that is not listed": func(f *rules.Facts) { f.Policy[1].Refused = true },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"a policy that says nothing": func(f *rules.Facts) { f.Policy = nil },
+		}},
+		"flow.budget": {honest: atPolicy, cheats: map[string]func(*rules.Facts){
+			"one launch too many":       func(f *rules.Facts) { f.Budgets[0].Asked = 3 },
+			"nothing left":              func(f *rules.Facts) { f.Budgets[0].Spent, f.Budgets[0].Asked = 10, 0 },
+			"the second budget is over": func(f *rules.Facts) { f.Budgets[1].Spent = 4.5 },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"exactly to the limit":        func(f *rules.Facts) { f.Budgets[0].Asked = 2 },
+			"nothing measured, some left": func(f *rules.Facts) { f.Budgets[1].Spent, f.Budgets[1].Asked = 3.9, 0 },
 		}},
 		"patch.approved": {honest: atApply, cheats: map[string]func(*rules.Facts){
 			"nobody has decided":         func(f *rules.Facts) { f.Approval.Decision = "" },

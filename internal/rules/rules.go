@@ -24,11 +24,12 @@ const (
 	AtRevalidate Moment = "revalidate"
 	AtReport     Moment = "report"
 	AtCancel     Moment = "cancel"
+	AtPolicy     Moment = "policy" // before anything is started or changed: what the engineer's policy says
 )
 
 // Moments lists all of them.
 func Moments() []Moment {
-	return []Moment{AtOpen, AtSearch, AtBenchmark, AtCompare, AtProfile, AtCapture, AtPropose, AtApply, AtRevalidate, AtReport, AtCancel}
+	return []Moment{AtOpen, AtSearch, AtBenchmark, AtCompare, AtProfile, AtCapture, AtPropose, AtApply, AtRevalidate, AtReport, AtCancel, AtPolicy}
 }
 
 // Rule is one rule. It has moments with a check, or rooms that enforce it, or both.

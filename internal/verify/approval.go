@@ -68,7 +68,11 @@ func (v *verifier) proposal(before *loop.State, p *loop.PatchProposed) error {
 	if _, err := gitops.ParsePatch(diff); err != nil {
 		return fmt.Errorf("%s: %w", p.ID, err)
 	}
-	if want := fmt.Sprintf("sotaloop/%s/%s", v.state.Contract.Campaign, p.ID); p.Branch != want {
+	pol, err := loop.ReadFrozenPolicy(v.state, v.read)
+	if err != nil {
+		return err
+	}
+	if want := pol.BranchName(v.state.Contract.Campaign, p.ID); p.Branch != want {
 		return fmt.Errorf("%s: branch is %q, its name is %q", p.ID, p.Branch, want)
 	}
 	for _, a := range before.Analyses {

@@ -31,6 +31,7 @@ func (v *verifier) groups() []group {
 		v.patches(),
 		{"report", nil, v.report},
 		{"transcript", nil, v.transcript},
+		{"policy", nil, v.policy},
 	}
 }
 
