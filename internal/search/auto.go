@@ -11,7 +11,7 @@ const (
 	settled     = 0.001  // expected gain of one more launch below which Auto stops, in logarithms
 	told        = 0.0035 // the same where a performance model speaks: half the bounded product's hours are all there is
 	gap         = 0.01   // how far the best so far may lead the best with full load points without being measured again
-	hopeless    = 0.05   // chance to come up below which a cell is not launched
+	hopeless    = 0.3    // chance to come up below which a cell is not launched
 )
 
 // auto launches the cell with the largest expected gain, weighed by its chance to come up. Its gate keeps the full load

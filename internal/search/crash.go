@@ -1,100 +1,152 @@
 package search
 
-// suspicion of a level that no launch has shown to work or fail, of one that worked, and of one that failed alone.
-const (
-	suspectNew    = 0.1
-	suspectWorked = 0.002
-	suspectAlone  = 0.75
+import (
+	"math"
+	"slices"
 )
 
-// crashes is how likely each level is to end a launch.
+// How likely each cause of crashes is before any launch, and where it covers a launch that came up.
+const (
+	likelyLevel  = 0.1   // one level
+	likelyPair   = 0.005 // two levels together
+	likelyRoom   = 0.03  // one threshold of the sum of places
+	likelyWorked = 0.002
+
+	byChance   = 0.005 // chance that a crash has none of these causes
+	thresholds = 8
+	sweeps     = 10
+)
+
+// crashes is how likely each cause of crashes is: a level; two levels that do not go together; memory, which ordinal
+// knobs fill together, the more the higher they are.
 type crashes struct {
-	suspicion [][]float64 // by knob and level
-	odd       []cell      // crashed although every level worked elsewhere: a combination did it
+	g      *grid
+	level  []int     // by knob: the cause of its level 0; the others follow
+	pair   [][]int   // by two knobs: the cause of their levels 0 and 0; the others follow, last knob fastest
+	room   []float64 // sums of places that are too much, rising
+	first  int       // the cause of room's first; the others follow
+	cause  []float64 // how likely each is
+	failed map[string]bool
 }
 
-// learnCrashes finds the levels behind crashes: a level that worked is cleared; a crash is put down to the levels left,
-// shared by how suspicious each is from the others. The base's levels are the shipped default's and start cleared.
-func learnCrashes(g *grid, trials []observed) crashes {
-	m := crashes{}
+func newCrashes(g *grid) *crashes {
+	m := &crashes{g: g, failed: map[string]bool{}}
+	add := func(n int, likely float64) (first int) {
+		first = len(m.cause)
+		m.cause = append(m.cause, slices.Repeat([]float64{likely}, n)...)
+		return first
+	}
+	ordinal := 0.0
+	for _, a := range g.axes {
+		m.level = append(m.level, add(len(a.values), likelyLevel))
+		if a.ordinal {
+			ordinal++
+		}
+	}
 	for k, a := range g.axes {
-		row := make([]float64, len(a.values))
-		for level := range row {
-			row[level] = suspectNew
-			if level == g.base[k] {
-				row[level] = suspectWorked
-			}
-		}
-		m.suspicion = append(m.suspicion, row)
-	}
-	worked := func(k, level int) bool { return m.suspicion[k][level] == suspectWorked }
-	for _, t := range trials {
-		for k, level := range t.cell {
-			if t.ok {
-				m.suspicion[k][level] = suspectWorked
-			}
+		m.pair = append(m.pair, make([]int, len(g.axes)))
+		for l := k + 1; l < len(g.axes); l++ {
+			m.pair[k][l] = add(len(a.values)*len(g.axes[l].values), likelyPair)
 		}
 	}
-	var failed [][][2]int // suspects of each crash, as knob and level
-	for _, t := range trials {
-		var suspects [][2]int
-		for k, level := range t.cell {
-			if t.crashed && !worked(k, level) {
-				suspects = append(suspects, [2]int{k, level})
-			}
-		}
-		switch {
-		case len(suspects) > 0:
-			failed = append(failed, suspects)
-		case t.crashed:
-			m.odd = append(m.odd, t.cell)
-		}
+	for i := range thresholds {
+		m.room = append(m.room, ordinal*(0.2+0.1*float64(i)))
 	}
-	for range 8 {
-		m.blame(failed)
-	}
+	m.first = add(thresholds, likelyRoom)
 	return m
 }
 
-// blame shares each crash among its suspects once more.
-func (m *crashes) blame(failed [][][2]int) {
-	innocent := map[[2]int]float64{}
-	for _, suspects := range failed {
-		total := 0.0
-		for _, s := range suspects {
-			total += m.suspicion[s[0]][s[1]]
+// of gives the causes that cover a cell.
+func (m *crashes) of(c cell) []int {
+	out := make([]int, 0, len(c)*(len(c)+1)/2+thresholds)
+	filled := 0.0
+	for k, level := range c {
+		out = append(out, m.level[k]+level)
+		for l := k + 1; l < len(c); l++ {
+			out = append(out, m.pair[k][l]+level*len(m.g.axes[l].values)+c[l])
 		}
-		for _, s := range suspects {
-			if _, ok := innocent[s]; !ok {
-				innocent[s] = 1 - suspectNew
-			}
-			innocent[s] *= 1 - suspectAlone*m.suspicion[s[0]][s[1]]/total
+		if a := m.g.axes[k]; a.ordinal && !math.IsNaN(a.rank[level]) {
+			filled += a.rank[level] / float64(len(a.values)-1)
 		}
 	}
-	for s, p := range innocent {
-		m.suspicion[s[0]][s[1]] = 1 - p
+	for i, full := range m.room {
+		if filled > 0 && filled >= full-1e-9 {
+			out = append(out, m.first+i)
+		}
+	}
+	return out
+}
+
+// learnCrashes clears what covers a launch that came up, and puts every crash down to what is left, shared by how likely
+// each is from all others. The shipped default counts as one that came up, unless it crashed.
+func learnCrashes(g *grid, trials []observed) *crashes {
+	m := newCrashes(g)
+	var crashed [][]int
+	worked := [][]int{m.of(g.base)}
+	for _, t := range trials {
+		switch {
+		case t.ok:
+			worked = append(worked, m.of(t.cell))
+		case t.crashed:
+			m.failed[t.cell.key()] = true
+			crashed = append(crashed, m.of(t.cell))
+		}
+	}
+	if m.failed[g.base.key()] {
+		worked = worked[1:]
+	}
+	for _, causes := range worked {
+		for _, x := range causes {
+			m.cause[x] = likelyWorked
+		}
+	}
+	m.blame(crashed)
+	return m
+}
+
+// blame finds how likely each cause is once each crash has one at least: belief propagation on a noisy or (Pearl 1988).
+// What a crash says of one of its causes is how well the others explain it, from all that is known but this crash.
+func (m *crashes) blame(crashed [][]int) {
+	odds := make([]float64, len(m.cause)) // logarithms
+	for x, p := range m.cause {
+		odds[x] = math.Log(p / (1 - p))
+	}
+	said := make([][]float64, len(crashed))
+	for i := range said {
+		said[i] = make([]float64, len(crashed[i]))
+	}
+	for range sweeps {
+		for i, causes := range crashed {
+			none := math.Log1p(-byChance)
+			innocent := make([]float64, len(causes)) // logarithms of the chance that a cause is not real
+			for y, x := range causes {
+				innocent[y] = -math.Log1p(math.Exp(odds[x] - said[i][y]))
+				none += innocent[y]
+			}
+			for y, x := range causes {
+				next := (said[i][y] - math.Log(-math.Expm1(none-innocent[y]))) / 2
+				odds[x] += next - said[i][y]
+				said[i][y] = next
+			}
+		}
+	}
+	for x := range m.cause {
+		m.cause[x] = 1 / (1 + math.Exp(-odds[x]))
 	}
 }
 
 // survives is how likely a cell is to come up.
 func (m *crashes) survives(c cell) float64 {
-	p := 1.0
-	for k, level := range c {
-		p *= 1 - m.suspicion[k][level]
+	if m.failed[c.key()] {
+		return 0
 	}
-	for _, o := range m.odd {
-		differs := 0
-		for k := range c {
-			if c[k] != o[k] {
-				differs++
-			}
-		}
-		switch differs {
-		case 0:
-			return 0
-		case 1:
-			p *= 0.5
+	p, full := 1.0, 0.0
+	for _, x := range m.of(c) {
+		if x >= m.first {
+			full += m.cause[x] // there is one threshold
+		} else {
+			p *= 1 - m.cause[x]
 		}
 	}
-	return p
+	return p * math.Max(0, 1-full)
 }

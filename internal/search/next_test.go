@@ -228,25 +228,6 @@ func TestALargeSpaceIsNotEnumerated(t *testing.T) {
 	require.Less(t, time.Since(start), time.Minute)
 }
 
-func TestPruneSaysWhy(t *testing.T) {
-	t.Parallel()
-	space, removed := threeKnobs().Prune(func(name string) string {
-		if name == "mixed" {
-			return "absent from this host's help"
-		}
-		return ""
-	}, func(name string, v any) string {
-		if name == "chunk" && v.(int) < 4096 {
-			return "below the longest scenario"
-		}
-		return ""
-	})
-	require.Equal(t, []search.Knob{{Name: "backend", Values: []any{"fa3", "flashinfer", "triton"}}, {Name: "chunk", Values: []any{4096, 8192, 16384}}}, space.Knobs)
-	require.Equal(t, []search.Removed{{Knob: "chunk", Value: 2048, Why: "below the longest scenario"}, {Knob: "mixed", Why: "absent from this host's help"}}, removed)
-	_, removed = search.NewSpace(nil, map[string][]any{"a": {1, 1.0}}).Prune(nil, nil)
-	require.Equal(t, "listed twice", removed[0].Why)
-}
-
 func TestALeaderWithoutItsPointsIsLaunchedForThem(t *testing.T) {
 	t.Parallel()
 	space := search.NewSpace(map[string]any{"a": 1}, map[string][]any{"a": {1, 2}})

@@ -8,7 +8,7 @@
 // Auto models the logarithm of the score as a Gaussian process: one effect a level (neighbouring levels of an ordinal
 // knob are alike, those of a categorical one exchangeable), one a pair of levels, one a cell; a performance model's
 // prior is its mean where there is one, taken apart and followed part by part. The sizes of the effects are not fixed but averaged over, by how well they
-// explain the trials. Levels seen only in crashes are avoided.
+// explain the trials. A crash is put down to a level, to two levels together, or to full memory.
 package search
 
 // Strategy is how candidates are ordered.

@@ -34,47 +34,6 @@ func NewSpace(base map[string]any, values map[string][]any) Space {
 	return s
 }
 
-// Removed is a value, or a whole knob, that was pruned before anything was launched.
-type Removed struct {
-	Knob  string `json:"knob"`
-	Value any    `json:"value"` // null: the whole knob
-	Why   string `json:"why"`
-}
-
-// Prune removes knobs and values that cannot run. knob and value say why not, "" where they can; either may be nil.
-// Values listed twice are kept once.
-func (s Space) Prune(knob func(name string) string, value func(name string, v any) string) (Space, []Removed) {
-	out := s
-	out.Knobs = nil
-	removed := []Removed{}
-	for _, k := range s.Knobs {
-		if knob != nil {
-			if why := knob(k.Name); why != "" {
-				removed = append(removed, Removed{Knob: k.Name, Why: why})
-				continue
-			}
-		}
-		kept := Knob{Name: k.Name}
-		for _, v := range k.Values {
-			why := ""
-			if slices.ContainsFunc(kept.Values, func(o any) bool { return text(o) == text(v) }) {
-				why = "listed twice"
-			} else if value != nil {
-				why = value(k.Name, v)
-			}
-			if why != "" {
-				removed = append(removed, Removed{Knob: k.Name, Value: v, Why: why})
-				continue
-			}
-			kept.Values = append(kept.Values, v)
-		}
-		if len(kept.Values) > 0 {
-			out.Knobs = append(out.Knobs, kept)
-		}
-	}
-	return out, removed
-}
-
 // text is a value as canonical JSON, so that 8192 and 8192.0 are one value.
 func text(v any) string {
 	raw, err := json.Marshal(v)
