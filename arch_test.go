@@ -28,9 +28,9 @@ const module = "github.com/sotaloop/sotaloop"
 // built.
 var layers = [][]string{
 	{"internal/fault", "internal/redact", "internal/stats", "internal/chain", "skills"}, // words and arithmetic that know nothing of us
-	{"internal/contract", "internal/ledger", "internal/jobs", "internal/trace", "internal/yamlfile", "gitops", "transcripts"},
-	{"internal/framework", "internal/bench", "internal/dataset", "internal/policy", "hosts"}, // one edge each: a framework's text, a load, its rows, a machine
-	{"internal/rules", "internal/worker", "internal/cookbook"},                               // what is allowed; what runs on a host; where a search may begin
+	{"internal/contract", "internal/ledger", "internal/jobs", "internal/trace", "internal/yamlfile", "gitops", "transcripts", "internal/bundle"},
+	{"internal/framework", "internal/bench", "internal/dataset", "internal/policy", "hosts", "internal/seal"}, // one edge each: a framework's text, a load, its rows, a machine; what a report ends in
+	{"internal/rules", "internal/worker", "internal/cookbook"},                                                // what is allowed; what runs on a host; where a search may begin
 	{"internal/compare"}, // rows to verdicts
 	{"internal/search"},  // verdict-free choice of the next candidate
 	{"internal/loop"},    // the campaign
@@ -63,7 +63,8 @@ var homes = []home{
 		"SSH itself in hosts, its signatures in gitops, the simulated server in sim; cmd picks the approver's key"},
 	{"github.com/skeema/knownhosts", []string{"hosts", "hosts/hoststest"}, "host keys"},
 	{"github.com/goccy/go-yaml", []string{"hosts", "internal/policy", "internal/yamlfile", "internal/sim"}, "files that people write, and engine configuration on the simulated host"},
-	{"github.com/klauspost/compress", []string{"internal/trace", "internal/bench"}, "traces and raw records are large enough to need a fast compressor"},
+	{"github.com/klauspost/compress", []string{"internal/trace", "internal/bench", "internal/bundle"}, "traces, raw records and bundles are large enough to need a fast compressor"},
+	{"github.com/secure-systems-lab/go-securesystemslib", []string{"gitops"}, "DSSE envelopes as every tool for supply chains reads them"},
 	{"golang.org/x/sys", []string{"hosts", "hosts/hoststest", "internal/bench", "internal/chain", "internal/sim", "internal/worker"},
 		"locks, signals, clocks and process groups, where the kernel is the subject"},
 	{"golang.org/x/term", []string{"cmd/sotaloop"}, "only the commands for people see a terminal"},

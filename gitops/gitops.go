@@ -15,6 +15,7 @@ package gitops
 const (
 	NamespaceApproval = "sotaloop-approval"
 	NamespaceWitness  = "sotaloop-witness"
+	NamespaceSeal     = "sotaloop-seal"
 )
 
 // BranchPrefix is the first element of every branch this package creates.

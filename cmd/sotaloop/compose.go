@@ -57,6 +57,7 @@ func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*
 		ApproveCommand:   approveCommand(h),
 		Transcript:       p.transcript,
 		Report:           report.Render,
+		Seal:             sealer(h.file("seal_key")),
 	})
 	p.close = func() {
 		p.loop.Close()

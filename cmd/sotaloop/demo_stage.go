@@ -106,5 +106,7 @@ func (s *stage) closing(r demoResult, took time.Duration) {
 	s.note("branch   %s (never pushed)", r.Branch)
 	s.note("report   %s", r.Report)
 	s.note("evidence %s", r.RunDir)
+	s.note("bundle   %s", r.Bundle)
 	s.note("check it yourself: sotaloop verify %s", r.RunDir)
+	s.note("         or alone: sotaloop verify %s", r.Bundle)
 }

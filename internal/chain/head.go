@@ -55,6 +55,11 @@ func ParseHead(raw []byte) (Head, error) {
 	return Head{Seq: f.Seq, Hash: f.Hash}, nil
 }
 
+// File renders the head file that says h.
+func (h Head) File() ([]byte, error) {
+	return encode(headFile{Kind: headKind, V: 1, Seq: h.Seq, Hash: h.Hash})
+}
+
 // Check compares entries with their head file's content and gives by how many lines they are ahead of it: 0, or the
 // length of the last append where its writer died before it wrote the head.
 func (h Head) Check(entries []Entry) (ahead int, err error) {
@@ -89,7 +94,7 @@ func (f *File) writeHead(h Head) error {
 	if f.opts.HeadPath == "" {
 		return nil
 	}
-	raw, err := encode(headFile{Kind: headKind, V: 1, Seq: h.Seq, Hash: h.Hash})
+	raw, err := h.File()
 	if err != nil {
 		return err
 	}

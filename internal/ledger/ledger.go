@@ -131,7 +131,12 @@ func (l *Ledger) Read(a Artifact) (io.ReadCloser, error) {
 	if err := local(a.Name); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(filepath.Join(l.dir, filepath.FromSlash(a.Name)))
+	return Checked(os.DirFS(l.dir), a)
+}
+
+// Checked opens an artifact of a run directory; its digest is checked when the reader reaches the end.
+func Checked(dir fs.FS, a Artifact) (io.ReadCloser, error) {
+	f, err := dir.Open(a.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.Corrupt, "artifact %q is missing from the run directory", a.Name).
 			Hint("restore it from the bundle or a backup; the ledger names its sha256 %s", a.SHA256)
@@ -168,7 +173,7 @@ func (l *Ledger) Verify(a Artifact) error {
 
 // checked compares the digest at the end of the file.
 type checked struct {
-	f    *os.File
+	f    fs.File
 	sum  hash.Hash
 	want Artifact
 }

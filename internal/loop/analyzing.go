@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -155,7 +157,7 @@ func (c *campaign) analyze(ctx context.Context, id string, p *jobs.Progress) err
 				return err
 			}
 		}
-		a, err = tablesOf(ctx, st, t, mapping, c.ledger.Path, read)
+		a, err = tablesOf(ctx, st, t, mapping, os.DirFS(c.ledger.Dir()), read)
 	}
 	if err != nil {
 		return err
@@ -175,24 +177,16 @@ func (c *campaign) analyze(ctx context.Context, id string, p *jobs.Progress) err
 	return c.put(ctx, kindAnalysis, TraceAnalyzed{Trace: id, Mapping: mapping.ID, Tables: tables, Markdown: markdown})
 }
 
-// tablesOf analyses a trace with the one that maps it to source, if any; locate gives an artifact's path, and paths of
-// this machine stay out of the tables.
-func tablesOf(ctx context.Context, st *State, t, mapping TraceCaptured, locate func(name string) string, progress func(done, total int64)) (*trace.Analysis, error) {
-	path, maps := locate(t.File.Name), []string{}
+// tablesOf analyses a trace with the one that maps it to source, if any; files is the run directory, so that no path of
+// this machine gets into the tables.
+func tablesOf(ctx context.Context, st *State, t, mapping TraceCaptured, files fs.FS, progress func(done, total int64)) (*trace.Analysis, error) {
+	maps := []string{}
 	if mapping.ID != "" {
-		maps = append(maps, locate(mapping.File.Name))
+		maps = append(maps, mapping.File.Name)
 	}
-	a, err := trace.Analyze(ctx, []string{path}, trace.Options{
-		Labels: map[string]string{path: t.Stage}, Mapping: maps, Server: serverOf(st, t), Progress: progress,
+	return trace.Analyze(ctx, []string{t.File.Name}, trace.Options{
+		Files: files, Labels: map[string]string{t.File.Name: t.Stage}, Mapping: maps, Server: serverOf(st, t), Progress: progress,
 	})
-	if err != nil {
-		return nil, err
-	}
-	a.Rename(path, t.File.Name)
-	for _, m := range maps {
-		a.Rename(m, mapping.File.Name)
-	}
-	return a, nil
 }
 
 // serverOf is what decides a fuse pattern's gates.

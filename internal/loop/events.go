@@ -33,13 +33,15 @@ const (
 	kindRefused   = "rule.refused"
 	kindReport    = "report.written"
 	kindCost      = "cost.corrected"
+	kindSealed    = "report.sealed"
+	kindWitnessed = "ledger.witnessed"
 )
 
 // Kinds is every kind of a campaign's ledger with its newest known version.
 var Kinds = chain.Kinds{
 	kindContract: 1, kindJob: 1, kindJobEnded: 1, kindHelp: 1, kindCandidate: 1, kindRun: 1, kindRunEnded: 1, kindLaunch: 1, kindPoint: 1,
 	kindSearch: 1, kindVerdict: 1, kindTrace: 1, kindAnalysis: 1, kindProposed: 1, kindApproval: 1, kindBranch: 1, kindReval: 1, kindRefused: 1,
-	kindReport: 1, kindCost: 1,
+	kindReport: 1, kindCost: 1, kindSealed: 1, kindWitnessed: 1,
 }
 
 // ContractFrozen opens a campaign.
@@ -327,6 +329,25 @@ type ReportWritten struct {
 	Transcript ledger.Artifact `json:"transcript"`
 	Verdict    string          `json:"verdict"`
 	Claim      string          `json:"claim"`
+}
+
+// ReportSealed closes a report: its statement names every file by digest, and how far ledger and transcript went. What is
+// appended later is not of it.
+type ReportSealed struct {
+	Lines     int              `json:"lines"` // of the ledger before this entry; the statement is about them
+	Head      string           `json:"head"`  // hash of the last of these lines
+	Statement ledger.Artifact  `json:"statement"`
+	Envelope  *ledger.Artifact `json:"envelope,omitempty"` // DSSE around the statement, where a key is configured
+	Key       string           `json:"key,omitempty"`      // fingerprint of the key that signed it
+}
+
+// LedgerWitnessed is what a witness answered to the ledger's head: somebody under another account has seen these lines.
+type LedgerWitnessed struct {
+	Seq       int    `json:"seq"` // of the last line that was shown
+	Head      string `json:"head"`
+	Statement []byte `json:"statement"` // the exact bytes that the witness signed; base64 in JSON
+	Signature string `json:"signature"` // armored SSHSIG
+	Key       string `json:"key"`       // fingerprint, as the signature claims it
 }
 
 // CostCorrected is a projection corrected by the first launch.

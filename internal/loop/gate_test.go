@@ -179,5 +179,6 @@ func TestAReportIsWrittenAndNamed(t *testing.T) {
 	require.Equal(t, "# "+id+"\n", readFile(t, out.Report))
 	dir := filepath.Join(home, "runs", id)
 	require.Equal(t, string(honest(t).state().CandidateRows()), readFile(t, filepath.Join(dir, "benchmark", "candidates.jsonl")), "the projection is the ledger's rows")
-	require.Equal(t, "report.written", ledgerKinds(t, home)[len(ledgerKinds(t, home))-1])
+	kinds := ledgerKinds(t, home)
+	require.Equal(t, []string{"report.written", "report.sealed"}, kinds[len(kinds)-2:])
 }

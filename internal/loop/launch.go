@@ -167,7 +167,7 @@ func (c *campaign) project() error {
 	if err != nil {
 		return err
 	}
-	_, err = c.ledger.Put("benchmark/candidates.jsonl", bytes.NewReader(rowsJSON(st)))
+	_, err = c.ledger.Put(rowsFile, bytes.NewReader(rowsJSON(st)))
 	return err
 }
 

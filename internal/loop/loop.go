@@ -46,6 +46,8 @@ type Options struct {
 	ApproversExposed func() string
 	// Transcript writes a campaign's exchanges up to now; it is asked by write_report.
 	Transcript func(campaign string, w io.Writer) error
+	// Seal signs a report's statement as a DSSE envelope and names the key; nil, or a nil envelope, leaves it unsigned.
+	Seal func(ctx context.Context, payloadType string, statement []byte) (envelope []byte, key string, err error)
 	// Report renders the report's files; internal/report provides it.
 	Report func(in ReportInput) (map[string][]byte, error)
 }

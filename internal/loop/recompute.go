@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
@@ -104,6 +105,10 @@ func patchPayloadOf(kind string) any {
 		return &RuleRefused{}
 	case kindCost:
 		return &CostCorrected{}
+	case kindSealed:
+		return &ReportSealed{}
+	case kindWitnessed:
+		return &LedgerWitnessed{}
 	}
 	return nil
 }
@@ -309,15 +314,15 @@ func (s *State) Weighed(p PatchProposed, read ReadArtifact) (PatchProposed, erro
 	return p, nil
 }
 
-// Tables computes a trace's tables anew from its file, with the mapping trace that the record names; locate gives an
-// artifact's path.
-func (s *State) Tables(ctx context.Context, rec TraceAnalyzed, locate func(name string) string) (*trace.Analysis, error) {
+// Tables computes a trace's tables anew from its file, with the mapping trace that the record names; files is
+// the run directory.
+func (s *State) Tables(ctx context.Context, rec TraceAnalyzed, files fs.FS) (*trace.Analysis, error) {
 	t, ok := s.Trace(rec.Trace)
 	mapping, mapped := s.Trace(rec.Mapping)
 	if !ok || mapped != (rec.Mapping != "") {
 		return nil, fmt.Errorf("no trace %q, or no mapping trace %q", rec.Trace, rec.Mapping)
 	}
-	return tablesOf(ctx, s, t, mapping, locate, func(int64, int64) {})
+	return tablesOf(ctx, s, t, mapping, files, func(int64, int64) {})
 }
 
 // Markdown renders tables as the stored text has them.

@@ -21,7 +21,8 @@ func whole(t *testing.T) *written {
 	w.add("job.ended", loop.JobEnded{Job: "job-1", State: "done"})
 	w.add("cost.corrected", loop.CostCorrected{Launch: "sglang-00.search", LaunchS: 3})
 	w.add("rule.refused", loop.RuleRefused{Tool: "run_benchmark", Rule: "fair.every-side"})
-	return w.traced().analyzed().proposed("patch-1").decided("patch-1", "approve").applied("patch-1").revalidated("patch-1").reported()
+	return w.traced().analyzed().proposed("patch-1").decided("patch-1", "approve").applied("patch-1").revalidated("patch-1").reported().
+		add("report.sealed", loop.ReportSealed{Lines: 1}).add("ledger.witnessed", loop.LedgerWitnessed{Seq: 1})
 }
 
 func TestReplayIgnoresARepeatedKey(t *testing.T) {

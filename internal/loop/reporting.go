@@ -91,11 +91,27 @@ func (l *Loop) WriteReport(ctx context.Context, campaignID string) (Report, erro
 	if err := c.put(ctx, kindReport, rec); err != nil {
 		return Report{}, err
 	}
-	if st, err = c.state(); err != nil {
+	return c.closeReport(ctx, rec)
+}
+
+// closeReport seals what was written, shows it to the witness and bundles it.
+func (c *campaign) closeReport(ctx context.Context, rec ReportWritten) (Report, error) {
+	sealed, err := c.seal(ctx)
+	if err != nil {
 		return Report{}, err
 	}
-	return Report{Answer: Answer{State: StateDone, Next: st.Allowed(), Evidence: []string{stored(rec.Report)}, Warnings: st.marks()},
-		Report: c.ledger.Path("final_report.md"), Verdict: rec.Verdict, Claim: rec.Claim}, nil
+	bundle, bundleErr := c.bundle()
+	st, err := c.state()
+	if err != nil {
+		return Report{}, err
+	}
+	out := Report{Answer: Answer{State: StateDone, Next: st.Allowed(), Evidence: []string{stored(rec.Report), stored(sealed.Statement)}, Warnings: st.marks()},
+		Report: c.ledger.Path("final_report.md"), Bundle: bundle, Verdict: rec.Verdict, Claim: rec.Claim}
+	if bundleErr != nil {
+		c.loop.opt.Log.Warn("bundle", "campaign", c.id, "err", bundleErr)
+		out.Warnings = append(out.Warnings, "the report is sealed and no bundle could be written: "+bundleErr.Error()+"; make it with `sotaloop bundle`")
+	}
+	return out, nil
 }
 
 // analyzeQuietly makes a trace's tables for the report.

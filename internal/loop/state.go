@@ -34,6 +34,8 @@ type State struct {
 	Refusals   []RuleRefused
 	Reports    []ReportWritten
 	Costs      []CostCorrected
+	Seals      []ReportSealed
+	Witnessed  []LedgerWitnessed
 	// Policy holds the bytes of the policy that the campaign was opened under; nil where they were not kept.
 	Policy   *ledger.Artifact
 	heads    map[string]int // hash → sequence number of every entry
@@ -122,6 +124,10 @@ func (s *State) apply(e chain.Entry) error {
 		return appendOnce(s, e, &s.Refusals, func(RuleRefused) string { return fmt.Sprint(e.Seq) })
 	case kindReport:
 		return appendOnce(s, e, &s.Reports, func(ReportWritten) string { return fmt.Sprint(e.Seq) })
+	case kindSealed:
+		return appendOnce(s, e, &s.Seals, func(ReportSealed) string { return fmt.Sprint(e.Seq) })
+	case kindWitnessed:
+		return appendOnce(s, e, &s.Witnessed, func(LedgerWitnessed) string { return fmt.Sprint(e.Seq) })
 	}
 	return fmt.Errorf("unknown kind")
 }

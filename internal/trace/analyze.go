@@ -22,7 +22,7 @@ func Analyze(ctx context.Context, paths []string, opt Options) (*Analysis, error
 	if len(opt.Mapping) == 0 {
 		return analyze(ctx, paths, opt, nil)
 	}
-	sources, err := analyze(ctx, opt.Mapping, Options{}, nil)
+	sources, err := analyze(ctx, opt.Mapping, Options{Files: opt.Files}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("reading mapping traces: %w", err)
 	}
@@ -38,7 +38,7 @@ func Analyze(ctx context.Context, paths []string, opt Options) (*Analysis, error
 
 // analyze reads files, several at once, and puts their stages together.
 func analyze(ctx context.Context, paths []string, opt Options, m *mapping) (*Analysis, error) {
-	inputs, notes, err := discover(paths, opt.Labels)
+	inputs, notes, err := discover(paths, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -121,10 +121,10 @@ type result struct {
 
 // readFile reads and analyses one file.
 func readFile(ctx context.Context, in input, opt Options, m *mapping, read func(n int)) result {
-	p, digest, err := scanFile(ctx, in.path, false, read)
+	p, digest, err := scanFile(ctx, in, false, read)
 	if err == nil && p.store.idless {
 		// GPU work without ids: read again, with the arrows that join it to its launches.
-		p, digest, err = scanFile(ctx, in.path, true, func(int) {})
+		p, digest, err = scanFile(ctx, in, true, func(int) {})
 	}
 	f := File{Path: in.path, Digest: digest, Label: in.label, SizeBytes: in.size, OffsetBytes: -1, Rank: max(in.rank, 0)}
 	var stopped *stopError
@@ -141,8 +141,8 @@ func readFile(ctx context.Context, in input, opt Options, m *mapping, read func(
 }
 
 // scanFile runs the parser over one file.
-func scanFile(ctx context.Context, path string, arrows bool, read func(n int)) (*parser, string, error) {
-	src, err := openSource(ctx, path, read)
+func scanFile(ctx context.Context, in input, arrows bool, read func(n int)) (*parser, string, error) {
+	src, err := openSource(ctx, in.open, read)
 	if err != nil {
 		return nil, "", err
 	}

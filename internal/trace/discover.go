@@ -2,6 +2,7 @@ package trace
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,13 +21,14 @@ type input struct {
 	rank    int    // from the name, -1 unknown
 	size    int64
 	trusted bool // named as a trace, or given by the caller
+	open    func() (io.ReadCloser, error)
 }
 
 // discover lists the trace files of paths and what was ignored in directories.
-func discover(paths []string, labels map[string]string) (list []input, notes []string, err error) {
+func discover(paths []string, opt Options) (list []input, notes []string, err error) {
 	seen := map[string]bool{}
 	for _, root := range paths {
-		info, err := os.Stat(root)
+		info, err := statIn(opt.Files, root)
 		if err != nil {
 			return nil, nil, missing(root, err)
 		}
@@ -41,7 +43,7 @@ func discover(paths []string, labels map[string]string) (list []input, notes []s
 		for _, path := range found {
 			if clean := filepath.Clean(path); !seen[clean] {
 				seen[clean] = true
-				list = append(list, newInput(path, root, labels))
+				list = append(list, newInput(path, root, opt))
 			}
 		}
 	}
@@ -50,6 +52,18 @@ func discover(paths []string, labels map[string]string) (list []input, notes []s
 			Hint("name a torch-profiler trace (.trace.json or .trace.json.gz) or a directory that holds some")
 	}
 	return list, notes, nil
+}
+
+// statIn looks at a path on disk, or in files where they are given, which have no folders for us.
+func statIn(files fs.FS, path string) (fs.FileInfo, error) {
+	if files == nil {
+		return os.Stat(path)
+	}
+	info, err := fs.Stat(files, path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: path, Err: fs.ErrInvalid}
+	}
+	return info, err
 }
 
 // missing is the fault of a path that cannot be read.
@@ -62,13 +76,19 @@ func missing(path string, err error) error {
 }
 
 // newInput describes one file.
-func newInput(path, root string, labels map[string]string) input {
+func newInput(path, root string, opt Options) input {
 	in := input{path: path, rank: rankOfName(filepath.Base(path)), trusted: path == root || namedTrace(filepath.Base(path))}
-	if info, err := os.Stat(path); err == nil {
+	in.open = func() (io.ReadCloser, error) {
+		if opt.Files != nil {
+			return opt.Files.Open(path)
+		}
+		return os.Open(path)
+	}
+	if info, err := statIn(opt.Files, path); err == nil {
 		in.size = info.Size()
 	}
 	for _, key := range []string{path, root} {
-		if l, ok := labels[key]; ok && stageNumber(l) != noStage {
+		if l, ok := opt.Labels[key]; ok && stageNumber(l) != noStage {
 			in.label = l
 			return in
 		}

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"hash"
 	"io"
-	"os"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -40,10 +39,10 @@ type source struct {
 	err      error // why the file could not be read to its end
 }
 
-// openSource starts reading path. Compression is told by the first bytes, not by the name. read is
+// openSource starts reading what open gives. Compression is told by the first bytes, not by the name. read is
 // told how many bytes were read from disk since its last call.
-func openSource(ctx context.Context, path string, read func(n int)) (*source, error) {
-	f, err := os.Open(path)
+func openSource(ctx context.Context, open func() (io.ReadCloser, error), read func(n int)) (*source, error) {
+	f, err := open()
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +57,7 @@ func openSource(ctx context.Context, path string, read func(n int)) (*source, er
 }
 
 // run feeds chunks until the text ends or nobody wants more, then reads the rest for the digest.
-func (s *source) run(ctx context.Context, f *os.File, read func(n int)) {
+func (s *source) run(ctx context.Context, f io.ReadCloser, read func(n int)) {
 	defer close(s.finished)
 	defer f.Close()
 	raw := &hashingReader{ctx: ctx, r: f, sum: sha256.New(), read: read}

@@ -13,6 +13,8 @@
 //   - Damaged input yields what was read, marked incomplete with the byte offset; never a guess.
 package trace
 
+import "io/fs"
+
 // Options steer an analysis. The zero value shows every kernel row.
 type Options struct {
 	// MinShare hides kernel rows below this share of their stage (0.01 is one percent). Hidden rows
@@ -29,6 +31,8 @@ type Options struct {
 	Labels map[string]string
 	// Server tells what is known about the server; unknown facts leave fuse patterns undecided.
 	Server Server
+	// Files, where set, is where all paths are names of plain files, instead of on disk.
+	Files fs.FS
 	// Strip asks for the stages' strips, too; without, none is computed.
 	Strip bool
 }

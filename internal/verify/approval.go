@@ -76,7 +76,7 @@ func (v *verifier) proposal(before *loop.State, p *loop.PatchProposed) error {
 		return fmt.Errorf("%s: branch is %q, its name is %q", p.ID, p.Branch, want)
 	}
 	for _, a := range before.Analyses {
-		if n := v.files[a.Tables.Name]; n == nil || n.Artifact != a.Tables {
+		if n := v.named[a.Tables.Name]; n == nil || n.Artifact != a.Tables {
 			v.res.note("the evidence of %s is not weighed again: traces were analysed anew after it", p.ID)
 			return nil
 		}

@@ -1,16 +1,13 @@
 package verify
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -32,80 +29,48 @@ func (v *verifier) artifacts() (string, error) {
 	if v.unread != nil {
 		return "", v.unread
 	}
-	size := int64(0)
-	for _, name := range slices.Sorted(maps.Keys(v.files)) {
-		a := v.files[name]
+	size, out := int64(0), 0
+	for _, name := range slices.Sorted(maps.Keys(v.named)) {
+		a := v.named[name]
+		if v.leftOut(a.Artifact) {
+			out++
+			continue
+		}
 		if err := v.sameFile(a); err != nil {
 			return "", err
 		}
 		size += a.Size
 	}
-	return fmt.Sprintf("%d files, %.1f MiB", len(v.files), float64(size)/(1<<20)), nil
+	return fmt.Sprintf("%d files, %.1f MiB", len(v.named)-out, float64(size)/(1<<20)), nil
 }
 
 // gather finds every artifact that an entry names.
 func (v *verifier) gather() error {
 	for _, e := range v.entries {
-		for _, a := range artifactsIn(e.Payload) {
+		for _, a := range ledger.Artifacts(e.Payload) {
 			if !filepath.IsLocal(filepath.FromSlash(a.Name)) {
 				return fmt.Errorf("ledger entry %d names %q, which lies outside the directory", e.Seq, a.Name)
 			}
-			old := v.files[a.Name]
+			old := v.named[a.Name]
 			if old != nil && old.Artifact != a && !slices.Contains(rewritten, e.Kind) {
 				return fmt.Errorf("ledger entry %d names %q with sha256 %s, entry %d with %s", e.Seq, a.Name, a.SHA256, old.seq, old.SHA256)
 			}
-			v.files[a.Name] = &named{Artifact: a, seq: e.Seq}
+			v.named[a.Name] = &named{Artifact: a, seq: e.Seq}
 		}
 	}
 	return nil
 }
 
-// artifactsIn finds the artifacts of a payload: objects of name, sha256 and size, wherever they stand.
-func artifactsIn(raw json.RawMessage) []ledger.Artifact {
-	if !bytes.Contains(raw, []byte(`"sha256"`)) {
-		return nil
-	}
-	var list []json.RawMessage
-	if json.Unmarshal(raw, &list) == nil {
-		return collect(list)
-	}
-	var object map[string]json.RawMessage
-	if json.Unmarshal(raw, &object) != nil || object == nil {
-		return nil
-	}
-	if len(object) == 3 && object["name"] != nil && object["sha256"] != nil && object["size"] != nil {
-		var a ledger.Artifact
-		if json.Unmarshal(raw, &a) == nil && a.Name != "" {
-			return []ledger.Artifact{a}
-		}
-	}
-	var members []json.RawMessage
-	for _, key := range slices.Sorted(maps.Keys(object)) {
-		members = append(members, object[key])
-	}
-	return collect(members)
-}
-
-func collect(list []json.RawMessage) []ledger.Artifact {
-	var out []ledger.Artifact
-	for _, m := range list {
-		if len(m) > 0 && (m[0] == '{' || m[0] == '[') {
-			out = append(out, artifactsIn(m)...)
-		}
-	}
-	return out
-}
-
 // sameFile checks that a file is there, is a plain file, and has the digest that the ledger names.
 func (v *verifier) sameFile(a *named) error {
-	info, err := os.Lstat(v.path(a.Name))
+	info, err := fs.Lstat(v.files, a.Name)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%q, named by ledger entry %d: %w", a.Name, a.seq, plain(err))
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%q is no plain file", a.Name)
 	}
-	f, err := os.Open(v.path(a.Name))
+	f, err := v.files.Open(a.Name)
 	if err != nil {
 		return plain(err)
 	}
@@ -125,7 +90,7 @@ func (v *verifier) sameFile(a *named) error {
 
 // readFile gives an artifact's bytes.
 func (v *verifier) readFile(a ledger.Artifact) ([]byte, error) {
-	raw, err := os.ReadFile(v.path(a.Name))
+	raw, err := fs.ReadFile(v.files, a.Name)
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", a.Name, plain(err))
 	}

@@ -12,7 +12,12 @@ import (
 
 // chain reads the ledger: hashes, sequence, kinds, payloads, and the head file beside it.
 func (v *verifier) chain() (string, error) {
-	entries, torn, err := chain.Read(v.path(ledger.ChainFile), loop.Kinds)
+	file, err := v.files.Open(ledger.ChainFile)
+	if err != nil {
+		return "", plain(err)
+	}
+	entries, torn, err := chain.Decode(file, loop.Kinds)
+	_ = file.Close()
 	if err != nil {
 		return "", inside(err)
 	}
@@ -47,12 +52,16 @@ func (v *verifier) chain() (string, error) {
 // head compares the ledger with its head file. A writer that died between the two leaves the lines of one append ahead
 // of it, and these have one time.
 func (v *verifier) head(entries []chain.Entry) error {
-	head, err := chain.ReadHead(v.path(ledger.HeadFile))
+	raw, err := fs.ReadFile(v.files, ledger.HeadFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is missing", ledger.HeadFile)
 	}
 	if err != nil {
-		return inside(err)
+		return plain(err)
+	}
+	head, err := chain.ParseHead(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w", ledger.HeadFile, plain(err))
 	}
 	ahead, err := head.Check(entries)
 	if err != nil {

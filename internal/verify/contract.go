@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
+	"io/fs"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
@@ -31,7 +31,7 @@ func (v *verifier) contract() (string, error) {
 	if _, again, err := v.state.Contract.Freeze(); err != nil || again != v.state.Digest {
 		return "", fmt.Errorf("the contract holds more or other than its fields: its digest is %s, written again it is %s", v.state.Digest, again)
 	}
-	file, err := os.ReadFile(v.path(contractFile))
+	file, err := fs.ReadFile(v.files, contractFile)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", contractFile, plain(err))
 	}

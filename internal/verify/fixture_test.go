@@ -25,6 +25,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/loop"
 	"github.com/sotaloop/sotaloop/internal/report"
+	"github.com/sotaloop/sotaloop/internal/seal"
 	"github.com/sotaloop/sotaloop/internal/worker"
 	"github.com/sotaloop/sotaloop/transcripts"
 )
@@ -127,6 +128,8 @@ func build(t *testing.T, n int, edits ...func(*contract.Contract)) (dir string, 
 	b.patch()
 	b.revalidate()
 	b.report()
+	b.put("benchmark/candidates.jsonl", b.state().CandidateRows())
+	b.seal()
 	b.close()
 	return b.dir, []byte(fmt.Sprintf("engineer namespaces=%q %s", gitops.NamespaceApproval, ssh.MarshalAuthorizedKey(signer.PublicKey())))
 }
@@ -365,7 +368,7 @@ func (b *builder) profile() {
 	art := b.put("profiles/sglang-00.profile.chat/decode/TP-0.trace.json.gz", raw)
 	b.add("trace.captured", loop.TraceCaptured{ID: "trace-1", Candidate: "sglang-00", Entry: "sglang", Scenario: "chat", Stage: "decode", Launch: l.ID, Commit: baseCommit, Simulated: true, File: loop.TraceFile{Artifact: art}})
 	rec := loop.TraceAnalyzed{Trace: "trace-1"}
-	a, err := b.state().Tables(b.t.Context(), rec, func(name string) string { return filepath.Join(b.dir, filepath.FromSlash(name)) })
+	a, err := b.state().Tables(b.t.Context(), rec, os.DirFS(b.dir))
 	require.NoError(b.t, err)
 	text, err := loop.Markdown(a)
 	require.NoError(b.t, err)
@@ -465,6 +468,24 @@ func (b *builder) report() {
 	require.NoError(b.t, err)
 	b.add("report.written", loop.ReportWritten{Verdict: st.Verdict(), Claim: in.Claim, Transcript: b.put("transcript.jsonl", b.talk()),
 		Report: b.put("final_report.md", files["final_report.md"]), Manifest: b.put("manifest.txt", files["manifest.txt"])})
+}
+
+// seal closes the report, signed with the builder's key.
+func (b *builder) seal() {
+	lines, st := len(b.entries), b.state()
+	talk, err := os.ReadFile(filepath.Join(b.dir, "transcript.jsonl"))
+	require.NoError(b.t, err)
+	prefix, err := loop.TranscriptPrefix(talk)
+	require.NoError(b.t, err)
+	s, err := loop.Sealed(b.entries, int64(b.raw.Len()), contract.Digest(b.raw.Bytes()), prefix)
+	require.NoError(b.t, err)
+	raw, err := s.Bytes()
+	require.NoError(b.t, err)
+	signed, err := gitops.SignEnvelope(b.t.Context(), b.signer, seal.PayloadType, raw)
+	require.NoError(b.t, err)
+	name, envelope := loop.SealName(lines)
+	art := b.put(envelope, signed)
+	b.add("report.sealed", loop.ReportSealed{Lines: lines, Head: st.Head, Statement: b.put(name, raw), Envelope: &art, Key: ssh.FingerprintSHA256(b.signer.PublicKey())})
 }
 
 // talk is a transcript of one exchange.

@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/ledger"
+	"github.com/sotaloop/sotaloop/internal/loop"
 )
 
 // rowsFile is the projection of every row.
@@ -16,6 +17,7 @@ const rowsFile = "benchmark/candidates.jsonl"
 
 var (
 	planFile   = regexp.MustCompile(`^benchmark/plans/[0-9a-f]{20}\.json$`)
+	sealFile   = regexp.MustCompile(`^seal/([0-9]{1,9})-statement(\.dsse)?\.json$`)
 	editorFile = regexp.MustCompile(`(^|/)(\.DS_Store|[^/]*\.swp)$`)
 )
 
@@ -23,15 +25,10 @@ var (
 // before its entry was written.
 func (v *verifier) foreign() (string, error) {
 	own, left := 0, 0
-	err := filepath.WalkDir(v.dir, func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(v.files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return plain(err)
 		}
-		rel, err := filepath.Rel(v.dir, path)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(rel)
 		switch {
 		case d.IsDir() && name == "notes":
 			v.res.note("notes/ is a reader's own and was not looked at")
@@ -43,7 +40,7 @@ func (v *verifier) foreign() (string, error) {
 			return nil
 		case !d.Type().IsRegular():
 			return fmt.Errorf("%q is no plain file", name)
-		case v.files[name] != nil, isOwn(name):
+		case v.named[name] != nil, isOwn(name), v.about != nil && name == loop.BundleIndex:
 			own++
 			return nil
 		case v.leftBehind(name):
@@ -95,6 +92,10 @@ func (v *verifier) leftBehind(name string) bool {
 	}
 	if len(v.state.Reports) == 0 && (name == reportFile || name == manifestFile || name == transcriptFile) {
 		return true
+	}
+	if lines := sealFile.FindStringSubmatch(name); lines != nil { // a server died, or lost a race, between statement and entry
+		n, err := strconv.Atoi(lines[1])
+		return err == nil && n <= len(v.entries) && (len(v.state.Seals) == 0 || n > v.state.Seals[len(v.state.Seals)-1].Lines)
 	}
 	return planFile.MatchString(name) && v.openJob()
 }

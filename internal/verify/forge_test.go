@@ -41,11 +41,53 @@ func forge(t *testing.T, dir string, edit func(entries) entries) {
 	var b bytes.Buffer
 	written, err := chain.Write(&b, time.Now(), lines...)
 	require.NoError(t, err)
+	if n := len(lines) - 1; lines[n].Kind == "report.sealed" {
+		lines[n].Payload = resealed(t, dir, lines[n].Payload, written[:n])
+		b.Reset()
+		written, err = chain.Write(&b, time.Now(), lines...)
+		require.NoError(t, err)
+	}
 	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ledger.HeadFile), headOf(written[len(written)-1]), 0o600))
 	if st, err := loop.Replay(written); err == nil && st.Contract != nil {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "benchmark", "candidates.jsonl"), st.CandidateRows(), 0o600))
 	}
+}
+
+// resealed makes the seal anew over forged lines, without a signature: a forger has the format, not the key.
+func resealed(t *testing.T, dir string, old json.RawMessage, lines []chain.Entry) json.RawMessage {
+	t.Helper()
+	var p loop.ReportSealed
+	require.NoError(t, json.Unmarshal(old, &p))
+	for _, a := range []*ledger.Artifact{&p.Statement, p.Envelope} {
+		if a != nil {
+			_ = os.Remove(filepath.Join(dir, filepath.FromSlash(a.Name)))
+		}
+	}
+	var raw bytes.Buffer
+	for i, e := range lines {
+		var last chain.Entry
+		if i > 0 {
+			last = lines[i-1]
+		}
+		_, line, err := chain.Next(last, chain.Pending{Kind: e.Kind, V: e.V, Payload: e.Payload, Time: e.Time}, e.Time)
+		require.NoError(t, err)
+		raw.Write(line)
+	}
+	talk, err := os.ReadFile(filepath.Join(dir, "transcript.jsonl"))
+	require.NoError(t, err)
+	prefix, _ := loop.TranscriptPrefix(talk)
+	s, err := loop.Sealed(lines, int64(raw.Len()), contract.Digest(raw.Bytes()), prefix)
+	if err != nil {
+		return old // what cannot be replayed cannot be sealed
+	}
+	text, err := s.Bytes()
+	require.NoError(t, err)
+	name, _ := loop.SealName(len(lines))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
+	out, err := json.Marshal(loop.ReportSealed{Lines: len(lines), Head: lines[len(lines)-1].Hash, Statement: ledger.Artifact{Name: name, SHA256: contract.Digest(text), Size: int64(len(text))}})
+	require.NoError(t, err)
+	return out
 }
 
 // at finds the nth line of a kind, from 0; below 0 from the end.
@@ -127,7 +169,7 @@ func TestForgedLedgersAreFoundByComputingAgain(t *testing.T) {
 			t.Parallel()
 			dir, _ := campaign(t)
 			forge(t, dir, c.forge(t, dir))
-			res, err := verify.Dir(t.Context(), dir, verify.Options{Version: release})
+			res, err := verify.Path(t.Context(), dir, verify.Options{Version: release})
 			require.NoError(t, err)
 			require.NotNil(t, res.First, "%+v", res.Checks)
 			require.False(t, res.OK)

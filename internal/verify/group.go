@@ -32,6 +32,7 @@ func (v *verifier) groups() []group {
 		{"report", nil, v.report},
 		{"transcript", nil, v.transcript},
 		{"policy", nil, v.policy},
+		{"seal", nil, v.seal},
 	}
 }
 

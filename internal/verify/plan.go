@@ -18,7 +18,7 @@ type planned struct {
 
 // read gives an artifact's bytes, which the check of artifacts has compared with its digest.
 func (v *verifier) read(a ledger.Artifact) ([]byte, error) {
-	n := v.files[a.Name]
+	n := v.named[a.Name]
 	if n == nil || n.Artifact != a {
 		return nil, fmt.Errorf("%q was replaced by a later entry", a.Name)
 	}

@@ -100,7 +100,7 @@ func TestRateCampaign(t *testing.T) {
 	t.Parallel()
 	fresh := rateCampaign(t)
 	dir := fresh(t)
-	res, err := verify.Dir(t.Context(), dir, verify.Options{Version: release})
+	res, err := verify.Path(t.Context(), dir, verify.Options{Version: release})
 	require.NoError(t, err)
 	require.True(t, res.OK, "%+v", res.First)
 
@@ -121,7 +121,7 @@ func TestRateCampaign(t *testing.T) {
 			t.Parallel()
 			dir := fresh(t)
 			forge(t, dir, c.forge(t, dir))
-			res, err := verify.Dir(t.Context(), dir, verify.Options{Version: release})
+			res, err := verify.Path(t.Context(), dir, verify.Options{Version: release})
 			require.NoError(t, err)
 			require.NotNil(t, res.First)
 			for _, k := range res.Checks {
@@ -243,7 +243,7 @@ func TestRateRowWithoutAResult(t *testing.T) {
 		in(row, "artifacts")["raw_result"], in(row, "sla")["passed"] = "", false
 		row["audit"], row["started_at"], row["warmup_requests"] = nil, nil, nil
 	}))
-	res, err := verify.Dir(t.Context(), dir, verify.Options{Version: release})
+	res, err := verify.Path(t.Context(), dir, verify.Options{Version: release})
 	require.NoError(t, err)
 	for _, k := range res.Checks {
 		if k.Name == "rows" || k.Name == "files" {

@@ -40,7 +40,7 @@ func (v *verifier) report() (string, error) {
 	if at < 0 {
 		return "none written yet", nil
 	}
-	if n := len(v.entries) - at - 1; n > 0 {
+	if n := v.workAfter(at); n > 0 {
 		v.res.note("%d entries were written after the report", n)
 	}
 	files := map[string][]byte{}
@@ -60,7 +60,7 @@ func (v *verifier) report() (string, error) {
 		return "", err
 	}
 	for _, a := range state.Analyses {
-		if n := v.files[a.Tables.Name]; n == nil || n.Artifact != a.Tables {
+		if n := v.named[a.Tables.Name]; n == nil || n.Artifact != a.Tables {
 			v.res.note("the report is not rendered again: traces were analysed anew after it")
 			return "compared by digest only, verdict " + rec.Verdict, nil
 		}
@@ -92,6 +92,19 @@ func (v *verifier) report() (string, error) {
 		v.res.note("%d lines of the report hold redacted text and are compared around it only", hidden)
 	}
 	return fmt.Sprintf("%d lines rendered again from entry %d, verdict %s", lines, seq, rec.Verdict), nil
+}
+
+// workAfter counts the entries behind one that are more than its seal and witnesses.
+func (v *verifier) workAfter(at int) int {
+	n := 0
+	for _, p := range v.decoded[at+1:] {
+		switch p.(type) {
+		case *loop.ReportSealed, *loop.LedgerWitnessed:
+		default:
+			n++
+		}
+	}
+	return n
 }
 
 // renderedAt reads off the report how many entries it rests on: other servers may have written between its rendering and

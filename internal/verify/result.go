@@ -6,11 +6,13 @@ import "fmt"
 type Result struct {
 	Path     string      `json:"path"`
 	Campaign string      `json:"campaign"`
+	Bundle   string      `json:"bundle,omitempty"` // digest in which the bundle ends, where it is one
 	Entries  int         `json:"entries"`
 	Head     string      `json:"head"` // hash of the ledger's last line
 	OK       bool        `json:"ok"`
 	First    *Difference `json:"first_difference"`
 	Checks   []Check     `json:"checks"`
+	Seal     *Seal       `json:"seal"` // null: unsealed
 	// Approvals are the decisions on patches in the order of the ledger.
 	Approvals []Approval `json:"approvals"`
 	Levels    []string   `json:"levels"`  // what a reader may rely on; none where something differs
@@ -24,6 +26,18 @@ type Check struct {
 	OK      bool   `json:"ok"`
 	What    string `json:"what"` // what was compared, with counts
 	Problem string `json:"problem,omitempty"`
+}
+
+// Seal is the newest statement that a report ends in.
+type Seal struct {
+	Lines     int    `json:"lines"` // of the ledger, before the seal's own entry
+	Head      string `json:"head"`
+	Statement string `json:"statement"` // sha256
+	Files     int    `json:"files"`
+	Later     int    `json:"later"`     // entries behind the seal, witnesses' answers not counted
+	Signature string `json:"signature"` // none, verifies, or why it was not checked
+	Principal string `json:"principal,omitempty"`
+	Key       string `json:"key,omitempty"` // fingerprint
 }
 
 // Approval is a recorded decision and how far it could be checked.

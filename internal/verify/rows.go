@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
@@ -40,7 +40,7 @@ func (v *verifier) rows() group {
 
 // help parses a captured text again.
 func (v *verifier) help(before *loop.State, h *loop.HelpCaptured) error {
-	if n := v.files[h.Text.Name]; n == nil || n.Artifact != h.Text {
+	if n := v.named[h.Text.Name]; n == nil || n.Artifact != h.Text {
 		return nil // captured again later
 	}
 	text, err := v.read(h.Text)
@@ -206,8 +206,8 @@ func outcome(rec *bench.Recording, row compare.Row) error {
 // projections checks the files that are written from the ledger for readers.
 func (v *verifier) projections() (string, error) {
 	want := v.state.CandidateRows()
-	got, err := os.ReadFile(v.path(rowsFile))
-	if len(want) == 0 && os.IsNotExist(err) {
+	got, err := fs.ReadFile(v.files, rowsFile)
+	if len(want) == 0 && errors.Is(err, fs.ErrNotExist) {
 		return "no rows yet", nil
 	}
 	if err != nil {

@@ -26,8 +26,14 @@ func (v *verifier) traces() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if mapping, _ := v.state.Trace(rec.Mapping); t.File.OnHost || mapping.File.OnHost {
+		mapping, _ := v.state.Trace(rec.Mapping)
+		if t.File.OnHost || mapping.File.OnHost {
 			v.res.note("the tables of %s are not recomputed: it is kept on its host, sha256 %s", t.ID, t.File.SHA256)
+			kept++
+			continue
+		}
+		if v.leftOut(t.File.Artifact) || v.leftOut(mapping.File.Artifact) {
+			v.res.note("the tables of %s are not recomputed: it is too large for a bundle and stays in the run directory, sha256 %s", t.ID, t.File.SHA256)
 			kept++
 			continue
 		}
@@ -35,7 +41,7 @@ func (v *verifier) traces() (string, error) {
 			skipped++
 			continue
 		}
-		a, err := v.state.Tables(v.ctx, rec, v.path)
+		a, err := v.state.Tables(v.ctx, rec, v.files)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", t.File.Name, err)
 		}
@@ -55,7 +61,7 @@ func (v *verifier) traces() (string, error) {
 		v.res.note("the tables of %d traces are not recomputed: their files are large; run `sotaloop trace analyze` on them", skipped)
 	}
 	if kept > 0 {
-		return fmt.Sprintf("tables of %d traces, %d kept on their host", done, kept), nil
+		return fmt.Sprintf("tables of %d traces, %d not in reach", done, kept), nil
 	}
 	return fmt.Sprintf("tables of %d traces", done), nil
 }

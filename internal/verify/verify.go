@@ -1,4 +1,4 @@
-// Package verify checks a run directory offline, with nothing but its files: the chain holds, every artifact is the one
+// Package verify checks a run directory or a bundle offline, with nothing but its files: the chain holds, every artifact is the one
 // the ledger names, and every number that follows from others is computed again and compared. Integers, words and
 // verdicts must be equal; floating-point figures may differ by 1e-9 of their size, since Go fuses multiply-add on some
 // machines and not on others.
@@ -13,9 +13,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
+	"github.com/sotaloop/sotaloop/internal/bundle"
 	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/dataset"
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -29,6 +29,10 @@ type Options struct {
 	Approvers []byte
 	// Revoked is a list of keys that may approve no more, whenever they signed; nil is none.
 	Revoked []byte
+	// Signers is an allowed_signers file for the namespace sotaloop-seal; nil leaves the signature of a seal unchecked.
+	Signers []byte
+	// Witnesses is an allowed_signers file for the namespace sotaloop-witness; nil leaves what witnesses answered unchecked.
+	Witnesses []byte
 	// Version is this release. A report that another release wrote may be worded otherwise than this one renders it: that
 	// is noted, and its figures rest on the rows and verdicts that are computed again all the same.
 	Version string
@@ -48,22 +52,45 @@ const (
 // Requirements lists what can be required.
 func Requirements() []string { return []string{RequireApproval, RequireWitness} }
 
-// Dir checks the run directory at path. An error means that there is nothing to check; what does not hold is in the
+// Path checks the run directory or the bundle at path. An error means that there is nothing to check; what does not hold is in the
 // result.
-func Dir(ctx context.Context, path string, opt Options) (*Result, error) {
+func Path(ctx context.Context, path string, opt Options) (*Result, error) {
 	for _, r := range opt.Require {
 		if !slices.Contains(Requirements(), r) {
 			return nil, fault.New(fault.InvalidInput, "unknown requirement %q", r).At("require", r, Requirements()...)
 		}
 	}
-	abs, err := filepath.Abs(path)
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return ofBundle(ctx, path, opt)
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, noLedger(path, err)
+	}
+	defer root.Close()
+	if info, err := root.Lstat(ledger.ChainFile); err != nil || !info.Mode().IsRegular() {
+		return nil, noLedger(path, err)
+	}
+	return run(ctx, path, root.FS(), "", opt)
+}
+
+// ofBundle checks a bundle, which is read where it lies and never unpacked to disk.
+func ofBundle(ctx context.Context, path string, opt Options) (*Result, error) {
+	b, err := bundle.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(filepath.Join(abs, ledger.ChainFile)); err != nil || !info.Mode().IsRegular() {
+	defer b.Close()
+	if _, err := b.Stat(ledger.ChainFile); err != nil {
 		return nil, noLedger(path, err)
 	}
-	v := &verifier{ctx: ctx, dir: abs, opt: opt, res: newResult(path), files: map[string]*named{}}
+	return run(ctx, path, b, b.Digest(), opt)
+}
+
+// run checks the campaign whose files are given; digest is the bundle's that they are of, "" for a run directory.
+func run(ctx context.Context, path string, files fs.FS, digest string, opt Options) (*Result, error) {
+	v := &verifier{ctx: ctx, files: files, opt: opt, res: newResult(path), named: map[string]*named{}}
+	v.res.Bundle = digest
 	if !v.check("ledger", v.chain) {
 		return v.res, nil
 	}
@@ -82,20 +109,21 @@ func noLedger(path string, err error) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		what = "cannot be read: " + err.Error()
 	}
-	return fault.New(fault.NotFound, "%q is no run directory: it %s", path, what).At("path", path).
-		Hint("name a campaign's folder, for example runs/20261123_qwen3-8b_sota_loop")
+	return fault.New(fault.NotFound, "%q is no run directory and no bundle: it %s", path, what).At("path", path).
+		Hint("name a campaign's folder, for example runs/20261123_qwen3-8b_sota_loop, or a bundle that write_report made of it")
 }
 
 // verifier is one check of one directory.
 type verifier struct {
 	ctx     context.Context
-	dir     string
+	files   fs.FS // the run directory's, or a bundle's
 	opt     Options
 	res     *Result
 	entries []chain.Entry
 	decoded []any // payloads of entries
 	state   *loop.State
-	files   map[string]*named // artifacts by name
+	named   map[string]*named // artifacts by name
+	about   *loop.Bundled     // what a bundle says it is of, nil for a run directory
 	plans   []planned         // in the order of the ledger
 	commits int               // commits of branches whose trailers hold
 	indexes map[string]*dataset.Index
@@ -107,6 +135,9 @@ type verifier struct {
 func (v *verifier) rest() error {
 	if _, err := guarded(func() (string, error) { return "", errors.Join(v.gather(), v.loadPlans()) }); err != nil {
 		v.unread = err
+	}
+	if v.res.Bundle != "" && !v.check("bundle", v.bundle) {
+		return nil
 	}
 	groups := v.groups()
 	problems, err := v.visitAll(groups)
@@ -151,15 +182,12 @@ func guarded(run func() (string, error)) (what string, err error) {
 	return run()
 }
 
-// path is where an artifact lies on disk.
-func (v *verifier) path(name string) string { return filepath.Join(v.dir, filepath.FromSlash(name)) }
-
 // levels says what a reader may rely on.
 func (v *verifier) levels() {
 	if v.res.First != nil {
 		return
 	}
-	v.res.Levels = append(v.res.Levels, "consistent", "unwitnessed")
+	v.res.Levels = append(v.res.Levels, "consistent", v.sealLevel(), "unwitnessed")
 	for _, a := range v.res.Approvals {
 		if a.Verified {
 			v.res.Levels = append(v.res.Levels, "approval of "+a.Proposal+" verified")

@@ -18,7 +18,7 @@ import (
 
 func check(t *testing.T, dir string, opt verify.Options) *verify.Result {
 	t.Helper()
-	res, err := verify.Dir(t.Context(), dir, opt)
+	res, err := verify.Path(t.Context(), dir, opt)
 	require.NoError(t, err)
 	return res
 }
@@ -30,7 +30,7 @@ func TestAnHonestCampaignVerifies(t *testing.T) {
 	require.Nil(t, res.First)
 	require.True(t, res.OK)
 	require.Equal(t, campaignID, res.Campaign)
-	require.Equal(t, []string{"consistent", "unwitnessed", "approval of patch-1 agent-reachable (a test's key)", "simulated"}, res.Levels)
+	require.Equal(t, []string{"consistent", "sealed", "unwitnessed", "approval of patch-1 agent-reachable (a test's key)", "simulated"}, res.Levels)
 	require.False(t, res.Approvals[0].Verified, "no key of the directory is trusted")
 	require.Len(t, res.Lacking, 2)
 	require.Empty(t, res.Notes)
@@ -84,14 +84,14 @@ func TestADirectoryWithoutLedgerIsNamed(t *testing.T) {
 	t.Parallel()
 	empty := t.TempDir()
 	for path, says := range map[string]string{empty: "holds no ledger.jsonl", filepath.Join(empty, "none"): "does not exist"} {
-		_, err := verify.Dir(t.Context(), path, verify.Options{})
+		_, err := verify.Path(t.Context(), path, verify.Options{})
 		f, ok := fault.As(err)
 		require.True(t, ok, "%v", err)
 		require.Equal(t, fault.NotFound, f.Code)
 		require.Contains(t, f.Message, says)
 		require.NotEmpty(t, f.Hints)
 	}
-	_, err := verify.Dir(t.Context(), empty, verify.Options{Require: []string{"luck"}})
+	_, err := verify.Path(t.Context(), empty, verify.Options{Require: []string{"luck"}})
 	require.ErrorContains(t, err, `unknown requirement "luck"`)
 }
 
