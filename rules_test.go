@@ -293,7 +293,6 @@ var roomTests = map[string][2]string{
 	"fair.interleaved":        {"internal/compare.TestSidesMeasuredOneAfterTheOtherAreNotCompared", "internal/compare.TestBlocksMayDifferButNotWithin"},
 	"fair.launch-replicates":  {"internal/compare.TestBrokenBlocksAreRefusedByName", "internal/compare.TestHonestForeignRowsRaiseNoDoubt"},
 	"fair.hold-out":           {"internal/compare.TestWhatCannotBeCompared", "internal/compare.TestASearchScoreIsNoResult"},
-	"fair.equal-effort":       {"internal/compare.TestUnequalEffortIsSaid", "internal/loop.TestANarrowSpaceIsNoFullEffort"},
 	"fair.quiet-host":         {"internal/compare.TestPointsThatCanNeitherWinNorLose", "internal/compare.TestVerdictSaysWhatItRestsOn"},
 	"fair.sla-first":          {"internal/compare.TestTheFastestFailingRowNeverWins", "internal/compare.TestSLAComesFirst"},
 	"fair.row-status":         {"internal/compare.TestBadLinesAreNamed", "internal/compare.TestRowsSurviveAFile"},

@@ -215,6 +215,7 @@ type TraceCaptured struct {
 	File      TraceFile `json:"file"`
 	Run       string    `json:"run,omitempty"`       // run on the host that captured it
 	HostFile  string    `json:"host_file,omitempty"` // its name in the run's folder there
+	BootID    string    `json:"boot_id,omitempty"`   // of the host that captured it
 }
 
 // TraceFile is a trace's file: an artifact, or where it is too large to travel, what it would be.

@@ -3,7 +3,9 @@ package loop
 import (
 	"context"
 
+	"github.com/sotaloop/sotaloop/gitops"
 	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/contract"
 )
 
 // RowWarnings sums up what rows say of themselves, for tests.
@@ -20,3 +22,6 @@ func (l *Loop) PlanRun(ctx context.Context, campaign string, run RunPlanned) err
 	}
 	return c.planRun(ctx, run)
 }
+
+// Suspects lists what an approver is shown of a diff, for tests.
+func Suspects(diff string, c *contract.Contract) []gitops.Finding { return suspects(diff, c) }

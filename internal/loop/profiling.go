@@ -281,6 +281,9 @@ func traceRecord(st *State, in *intake, l *launchSoFar, e worker.Event, commit s
 	if _, patch, ok := strings.Cut(l.spec.Candidate, patchSuffix); ok {
 		t.Patch = patch
 	}
+	if e.Proc != nil {
+		t.BootID = e.Proc.BootID
+	}
 	if l.spec.Overlay != nil {
 		t.Tree = l.spec.Overlay.Tree
 	}

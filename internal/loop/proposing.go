@@ -12,10 +12,12 @@ import (
 
 	"github.com/sotaloop/sotaloop/gitops"
 	"github.com/sotaloop/sotaloop/internal/chain"
+	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/jobs"
 	"github.com/sotaloop/sotaloop/internal/rules"
+	"github.com/sotaloop/sotaloop/internal/stats"
 )
 
 // humanPoll is how often a waiting proposal looks for its approval.
@@ -66,6 +68,9 @@ func (l *Loop) Propose(ctx context.Context, r ProposeRequest) (Proposal, error) 
 	facts.Patch.Unlicensed, facts.Patch.Borrowed = provenance(string(proposed.Diff))
 	facts.Patch.TouchesCited = touches(patch.Paths(), r.Location, target.PackageRoot)
 	facts.Patch.OpenProposals = st.openProposals()
+	if facts.Evidence.Was, facts.Evidence.Now, err = c.hostThenAndNow(ctx, st, cited); err != nil {
+		return Proposal{}, err
+	}
 	if v := rules.Check(rules.AtPropose, facts); v != nil {
 		return Proposal{}, c.refuse(ctx, "propose_patch", v)
 	}
@@ -112,7 +117,7 @@ func parseAndApply(repo *gitops.Repo, base, diff string) (*gitops.Patch, *gitops
 // evidenceFacts resolves what a proposal cites.
 func (c *campaign) evidenceFacts(st *State, repo *gitops.Repo, base string, target targetEntry, r ProposeRequest) (*rules.EvidenceFacts, []foundRow) {
 	f := &rules.EvidenceFacts{Stage: r.Stage, Location: r.Location, Scenario: r.Symptom.Scenario, Metric: r.Symptom.Metric, BaseCommit: base,
-		HostSimulated: st.Contract.Host.Simulated, SlowStages: slowStages(r.Symptom.Metric), Measured: st.measured(r.Symptom.Scenario)}
+		HostSimulated: st.Contract.Host.Simulated, Measured: st.measured(r.Symptom.Scenario)}
 	measured := st.measuredCandidates()
 	var cited []foundRow
 	for _, id := range r.Rows {
@@ -131,8 +136,31 @@ func (c *campaign) evidenceFacts(st *State, repo *gitops.Repo, base string, targ
 		}
 		f.Rows = append(f.Rows, fact)
 	}
+	f.RequestMS, f.TTFTMS = c.requestTimes(st, r.Symptom.Scenario)
 	f.LocationExists = locationExists(repo, base, target.PackageRoot, r.Location)
 	return f, cited
+}
+
+// hostThenAndNow is the host as the cited traces of the target and the contract have it, and as it is, by what evidence is
+// bound to.
+func (c *campaign) hostThenAndNow(ctx context.Context, st *State, cited []foundRow) (was, now map[string]string, err error) {
+	h, _, err := c.loop.host(st.Contract.Host.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	facts, gpus, _, err := h.probe(ctx, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	model, driver, _, _ := gpuFacts(gpus, st.Contract.Host.GPUs)
+	now = map[string]string{"boot": facts.BootID, "driver": driver, "GPU": model}
+	was = map[string]string{"driver": st.Contract.Host.Driver, "GPU": st.Contract.Host.GPUModel}
+	for _, row := range cited {
+		if boot := row.trace.BootID; row.trace.Entry == st.Contract.Target.Entry && boot != "" && (was["boot"] == "" || boot != facts.BootID) {
+			was["boot"] = boot
+		}
+	}
+	return was, now, nil
 }
 
 // locationExists says whether path:line is in the base commit, with or without the package root in front.
@@ -161,15 +189,40 @@ func touches(paths []string, location, root string) bool {
 	return false
 }
 
-// slowStages are the stages in which a metric's time is spent.
-func slowStages(metric string) []string {
-	switch {
-	case strings.Contains(metric, "ttft"):
-		return []string{"prefill", "mixed", "decode"}
-	case strings.Contains(metric, "tpot"), strings.Contains(metric, "itl"), strings.Contains(metric, "icl"):
-		return []string{"decode", "mixed"}
+// requestTimes are how long one request keeps the target busy in each stage, in milliseconds, as its analysed formal traces
+// of a scenario have it, and the median of its time to the first token in the blocks, 0 where none was measured.
+func (c *campaign) requestTimes(st *State, scenario string) (busy map[string]float64, ttft float64) {
+	busy = map[string]float64{}
+	measured := st.measuredCandidates()
+	for _, t := range st.Traces {
+		if t.Scenario != scenario || t.Entry != st.Contract.Target.Entry || t.Mapping || t.Patch != "" || !slices.Contains(measured, t.Candidate) {
+			continue
+		}
+		a, err := c.analysis(st, t.ID)
+		if err != nil {
+			continue // not analysed, and so not measured
+		}
+		for _, s := range a.Stages {
+			if s.Stage != t.Stage || s.Steps == 0 || t.Batch == 0 {
+				continue
+			}
+			step := max(s.BusyUS, s.WallUS) / float64(s.Steps) / 1000
+			if busy[s.Stage] = step / float64(t.Batch); s.Stage == "decode" {
+				sc, _ := st.Contract.Scenario(scenario)
+				busy[s.Stage] *= float64(sc.OutputLen)
+			}
+		}
 	}
-	return []string{"prefill", "decode", "mixed"}
+	var seen []float64
+	for _, r := range st.Rows(compare.PhaseBlock, useMain) {
+		if v, ok := r.Metrics.Get("p50_ttft_ms"); ok && r.Side == st.Contract.Target.Entry && r.Workload.Scenario == scenario {
+			seen = append(seen, v)
+		}
+	}
+	if len(seen) > 0 {
+		ttft = stats.Quantile(seen, 0.5)
+	}
+	return busy, ttft
 }
 
 // measured lists the metrics that rows of a scenario hold.
@@ -308,7 +361,7 @@ func (c *campaign) recordProposal(ctx context.Context, st *State, repo *gitops.R
 		Location: r.Location, Symptom: r.Symptom, Rows: r.Rows, Verdict: verdict.Digest, Predicted: r.PredictedGain, Rationale: r.Rationale,
 		Elsewhere: r.Elsewhere, Tests: append([]string{}, r.Tests...), Findings: []string{}, Evidence: []string{},
 	}
-	for _, f := range p.Findings {
+	for _, f := range append(p.Findings, suspects(string(p.Diff), st.Contract)...) {
 		rec.Findings = append(rec.Findings, strings.TrimSpace(fmt.Sprintf("%s %s:%d %s", f.Rule, f.Path, f.Line, f.What)))
 	}
 	weigh(st, cited, &rec)

@@ -3,10 +3,7 @@ package loop
 import (
 	"bytes"
 	"context"
-	"fmt"
 
-	"github.com/sotaloop/sotaloop/hosts"
-	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/jobs"
 	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/rules"
@@ -117,46 +114,6 @@ func (c *campaign) closeReport(ctx context.Context, rec ReportWritten) (Report, 
 // analyzeQuietly makes a trace's tables for the report.
 func (c *campaign) analyzeQuietly(ctx context.Context, id string) error {
 	return c.analyze(ctx, id, jobs.Discard())
-}
-
-// claim is the one sentence a report may make.
-func (s *State) claim() string {
-	switch {
-	case s.Contract.Host.Simulated:
-		return "none: every figure comes from a simulated host"
-	case s.Contract.Host.Mark() != "":
-		return "none about GPUs (" + s.Contract.Host.Mark() + "): measured on a CPU host"
-	case s.Contract.Host.Device == hosts.DeviceCPU: // a contract of before the mark
-		return "none about GPUs: measured on a CPU host"
-	case s.Contract.Study == contract.StudyLook:
-		return "none: a look gives no verdict"
-	case s.Verdict() == "none":
-		return "none: nothing was decided"
-	case s.unequalEffort() != "":
-		return "verdict " + s.Verdict() + ", not the best observed: " + s.unequalEffort()
-	case s.CanClaimSOTA() && (s.Verdict() == "win" || s.Verdict() == "equivalent"):
-		return "best observed, reproducible performance under the recorded model, workload, hardware, framework commits, precision and SLA"
-	}
-	return "verdict " + s.Verdict() + " under the recorded model, workload, hardware, framework commits, precision and SLA; no claim of being the best observed"
-}
-
-// unequalEffort names a comparison side whose search got less than the target's, "" where none did.
-func (s *State) unequalEffort() string {
-	effort := s.effort()
-	target, ok := effort[s.Contract.Target.Entry]
-	if !ok {
-		return ""
-	}
-	for _, side := range s.Contract.Against {
-		if e, ok := effort[side.Entry]; ok && e.Launches < target.Launches && e.Exhausted == "" {
-			return fmt.Sprintf("fair.equal-effort: %s got %d search launches, %s %d", side.Entry, e.Launches, s.Contract.Target.Entry, target.Launches)
-		}
-		theirs, ours := s.Searches[side.Entry], s.Searches[s.Contract.Target.Entry]
-		if theirs.Failed == "" && !theirs.Default && theirs.Knobs < ours.Knobs && theirs.Tried < ours.Tried {
-			return fmt.Sprintf("fair.equal-effort: %s was searched over %d values of %d knobs, %s over %d of %d", side.Entry, theirs.Tried, theirs.Knobs, s.Contract.Target.Entry, ours.Tried, ours.Knobs)
-		}
-	}
-	return ""
 }
 
 // levels labels the evidence: what a reader may rely on.

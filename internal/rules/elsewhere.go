@@ -18,7 +18,7 @@ var NotOurs = []Disposition{
 	{[]int{54}, "refuse traces of diffusers fallbacks", "no adapter serves a diffusion model", "docs/FIELD.md"},
 	{[]int{73}, "acceptable kinds of patch", "whether a kind of change is welcome is the approver's to say", "the diff, shown whole by `sotaloop approve`; a rejection's reason reaches the agent"},
 	{[]int{88}, "the loop stays local, the host only executes", "it is how the program is made: a worker on a host carries out a plan and decides nothing", "docs/ARCHITECTURE.md, held by `arch_test.go`"},
-	{[]int{102, 103, 104, 105, 106}, "when to stop", "ending is allowed at any time after something was measured or failed; the report says what was decided", "`next` of every answer; the report's verdict, gap analysis and reason for having no patch"},
+	{[]int{102, 104, 105, 106}, "when to stop", "ending is allowed at any time after something was measured or failed; the report says what was decided", "`next` of every answer; the report's verdict, gap analysis and reason for having no patch"},
 }
 
 // Notes are numbers that are told, to the approver or in the report, and refuse nothing.
@@ -34,7 +34,6 @@ var Notes = []Disposition{
 	{[]int{70}, "a focused test for changed behaviour", "whether a test is focused is judged by reading it", "the statement that is signed names the tests; the report says how they went"},
 	{[]int{71}, "when kernel work is worth it", "the share is enforced by `evid.agrees`; the rest is the approver's judgement", "share and ceiling in the proposal and the report"},
 	{[]int{76}, "runtime state out of the checkout", "nothing of ours is ever written there but objects and one branch", "`SOTALOOP_HOME`"},
-	{[]int{78}, "benchmark and accuracy tables in a pull request", "no tool opens pull requests", "the report's tables; output equality in place of accuracy"},
 	{[]int{81}, "401, 403 and 404 of model hubs are recorded", "nothing is downloaded: a model that is not there is a gap with its kind", "`model_gap` of `open_campaign`"},
 	{[]int{89}, "long actions resume", "every step is replayed from the ledger; there is no other way to go on", "docs/ARCHITECTURE.md; `e2e` kills the server in every phase"},
 	{[]int{107}, "no stopping while a row of the target is unexplored", "an agent that stops cannot be made to go on", "the report lists the largest rows of every trace, and says that the target is still behind"},

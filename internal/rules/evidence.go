@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,6 +28,15 @@ func rowKnown(f *Facts) *Violation {
 }
 
 func realHost(f *Facts) *Violation {
+	if c := f.Claim; c != nil {
+		switch {
+		case c.Simulated:
+			return &Violation{What: "every figure comes from a simulated host", Field: "host", Got: "simulated", Want: []string{"a host with GPUs"}, Fix: "open the campaign on a host with GPUs"}
+		case c.Mark != "":
+			return &Violation{What: c.Mark, Field: "host", Got: "cpu", Want: []string{"a host with GPUs"}, Fix: "open the campaign on a host with GPUs"}
+		}
+		return nil
+	}
 	for _, r := range f.Evidence.Rows {
 		if r.Simulated != f.Evidence.HostSimulated {
 			return &Violation{What: fmt.Sprintf("row %q mixes simulated and real evidence", r.ID), Field: "rows", Got: r.ID, Fix: "cite traces of the contract's host"}
@@ -36,6 +46,9 @@ func realHost(f *Facts) *Violation {
 }
 
 func targetTrace(f *Facts) *Violation {
+	if len(f.Evidence.Rows) == 0 {
+		return nil // evid.row-known says so
+	}
 	for _, r := range f.Evidence.Rows {
 		if r.Target {
 			return nil
@@ -52,6 +65,14 @@ func fresh(f *Facts) *Violation {
 			return &Violation{What: fmt.Sprintf("row %q was traced at commit %.12s, the patch starts from %.12s", r.ID, r.Commit, f.Evidence.BaseCommit),
 				Field: "rows", Got: r.ID, Fix: "profile the commit that the patch starts from",
 				Next: []fault.Next{{Tool: "capture_profile", Why: "evidence of the current commit"}}}
+		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(f.Evidence.Now)) {
+		was, now := f.Evidence.Was[what], f.Evidence.Now[what]
+		if was != "" && now != "" && was != now {
+			return &Violation{What: fmt.Sprintf("the host has another %s than the evidence: %s was %s", what, now, was), Field: "rows", Got: was, Want: []string{now},
+				Fix:  "profile the target again on the host as it is; rows of before stand for a host that is gone",
+				Next: []fault.Next{{Tool: "capture_profile", Why: "evidence of the host as it is"}}}
 		}
 	}
 	return nil
@@ -78,8 +99,8 @@ func symptom(f *Facts) *Violation {
 
 func agrees(f *Facts) *Violation {
 	e := f.Evidence
-	if !slices.Contains(e.SlowStages, e.Stage) {
-		return &Violation{What: fmt.Sprintf("stage %q does not decide %s", e.Stage, e.Metric), Field: "stage", Got: e.Stage, Want: e.SlowStages,
+	if stages, why := slowStages(e); !slices.Contains(stages, e.Stage) {
+		return &Violation{What: fmt.Sprintf("stage %q does not decide %s%s", e.Stage, e.Metric, why), Field: "stage", Got: e.Stage, Want: stages,
 			Fix: "cite rows of the stage in which the symptom's time is spent", Next: analyzeNext}
 	}
 	for _, r := range e.Rows {
@@ -94,6 +115,45 @@ func agrees(f *Facts) *Violation {
 			Fix: "nothing can be won there: cite a larger row", Next: analyzeNext}
 	}
 	return nil
+}
+
+// Shares of a request's time from which a stage decides a metric: of the time to the first token that is spent waiting
+// for others' steps, and of the time in both stages.
+const (
+	minWaiting = 0.5
+	minOfBoth  = 0.25
+)
+
+// slowStages are the stages in which a metric's time is spent, and what was measured of it. Mixed steps hold both. A first
+// token waits for decode steps of other requests only where waiting was measured; of a throughput, a stage that is traced
+// and small decides nothing.
+func slowStages(e *EvidenceFacts) (stages []string, why string) {
+	prefill, havePrefill := e.RequestMS["prefill"]
+	decode, haveDecode := e.RequestMS["decode"]
+	switch m := e.Metric; {
+	case strings.Contains(m, "ttft"):
+		stages = []string{"prefill", "mixed"}
+		waiting := e.TTFTMS - prefill
+		switch {
+		case !havePrefill || e.TTFTMS <= 0:
+			return stages, ": no queue time was measured, which takes an analysed prefill trace of the scenario"
+		case waiting >= minWaiting*e.TTFTMS:
+			return append(stages, "decode"), ""
+		}
+		return stages, fmt.Sprintf(": of %.4g ms to the first token, %.4g ms are prefill itself", e.TTFTMS, prefill)
+	case strings.Contains(m, "tpot"), strings.Contains(m, "itl"), strings.Contains(m, "icl"):
+		return []string{"decode", "mixed"}, ""
+	}
+	if !havePrefill || !haveDecode {
+		return []string{"prefill", "decode", "mixed"}, ""
+	}
+	stages = []string{"mixed"}
+	for _, s := range []string{"prefill", "decode"} {
+		if e.RequestMS[s] >= minOfBoth*(prefill+decode) {
+			stages = append(stages, s)
+		}
+	}
+	return stages, fmt.Sprintf(": a request takes %.4g ms of prefill and %.4g ms of decode", prefill, decode)
 }
 
 // UnionShare is the share of their stage that the target's rows explain together. A row counts once however often it is

@@ -16,6 +16,7 @@ type Facts struct {
 	Patch    *PatchFacts
 	Approval *ApprovalFacts
 	Capture  *CaptureFacts
+	Claim    *ClaimFacts
 	Words    []Words // of the agent, that end in a report
 	Policy   []PolicyFact
 	Budgets  []BudgetFact
@@ -90,10 +91,14 @@ type EvidenceFacts struct {
 	LocationExists bool
 	Scenario       string
 	Metric         string
-	Measured       []string // metrics that rows of the scenario hold
-	SlowStages     []string // stages whose time the metric depends on
+	Measured       []string           // metrics that rows of the scenario hold
+	RequestMS      map[string]float64 // time of one request in each stage, as the target's traces of the scenario have it
+	TTFTMS         float64            // median over the target's measured launches, 0 = not measured
 	BaseCommit     string
 	HostSimulated  bool
+	// Was and Now are the host as the trace and the contract had it and as it is when a patch is proposed, by what could
+	// differ; nil before anybody looked.
+	Was, Now map[string]string
 }
 
 // RowFact is one cited table row.
@@ -162,4 +167,27 @@ type StageFact struct {
 type Words struct {
 	Field string
 	Text  string
+}
+
+// ClaimFacts is what a report's claim would rest on.
+type ClaimFacts struct {
+	Verdict   string // of the campaign, after the patch where there is one
+	Simulated bool
+	Mark      string // of a host whose rows carry no claim about GPUs, with what it means
+	Effort    []EffortFact
+	Patched   bool   // the verdict is of a patched target
+	Outputs   string // equal, differ, not_measured
+	OutputWhy string
+	Unseen    []VerdictFact // patched against base on shapes drawn after the approval
+}
+
+// EffortFact is what one side's search got.
+type EffortFact struct {
+	Side      string
+	Launches  int
+	Knobs     int
+	Tried     int
+	Exhausted bool // nothing was left to try
+	Default   bool // the space was ours, not the caller's
+	Failed    bool // the framework does not serve the model
 }

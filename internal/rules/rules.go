@@ -5,6 +5,8 @@
 package rules
 
 import (
+	"slices"
+
 	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
@@ -23,13 +25,14 @@ const (
 	AtApply      Moment = "apply"
 	AtRevalidate Moment = "revalidate"
 	AtReport     Moment = "report"
+	AtClaim      Moment = "claim" // when the report's one sentence is made
 	AtCancel     Moment = "cancel"
 	AtPolicy     Moment = "policy" // before anything is started or changed: what the engineer's policy says
 )
 
 // Moments lists all of them.
 func Moments() []Moment {
-	return []Moment{AtOpen, AtSearch, AtBenchmark, AtCompare, AtProfile, AtCapture, AtPropose, AtApply, AtRevalidate, AtReport, AtCancel, AtPolicy}
+	return []Moment{AtOpen, AtSearch, AtBenchmark, AtCompare, AtProfile, AtCapture, AtPropose, AtApply, AtRevalidate, AtReport, AtClaim, AtCancel, AtPolicy}
 }
 
 // Rule is one rule. It has moments with a check, or rooms that enforce it, or both.
@@ -80,6 +83,21 @@ func Check(at Moment, f *Facts) *Violation {
 		}
 	}
 	return nil
+}
+
+// Every gives all violations at a moment: what is said has to say all of them.
+func Every(at Moment, f *Facts) []*Violation {
+	var out []*Violation
+	for _, r := range All {
+		if !slices.Contains(r.Moments, at) {
+			continue
+		}
+		if v := r.Check(f); v != nil {
+			v.Rule = r.ID
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // Find gives a rule by its id.

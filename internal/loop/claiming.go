@@ -1,0 +1,79 @@
+package loop
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sotaloop/sotaloop/hosts"
+	"github.com/sotaloop/sotaloop/internal/rules"
+)
+
+// claim is the one sentence a report may make: everything that the rules of the moment hold against more is in it.
+func (s *State) claim() string {
+	broken := rules.Every(rules.AtClaim, &rules.Facts{Contract: s.Contract, Claim: s.claimFacts()})
+	var limits []string
+	for _, v := range broken {
+		if v.Rule == "evid.real-host" || v.Rule == "claim.decided" {
+			return s.noClaim() + v.What
+		}
+		limits = append(limits, v.Rule+": "+v.What)
+	}
+	switch {
+	case len(limits) > 0:
+		return "verdict " + s.Verdict() + ", not the best observed: " + strings.Join(limits, "; ")
+	case s.CanClaimSOTA() && (s.Verdict() == "win" || s.Verdict() == "equivalent"):
+		return "best observed, reproducible performance under the recorded model, workload, hardware, framework commits, precision and SLA"
+	}
+	return "verdict " + s.Verdict() + " under the recorded model, workload, hardware, framework commits, precision and SLA; no claim of being the best observed"
+}
+
+// noClaim begins a sentence that claims nothing.
+func (s *State) noClaim() string {
+	switch mark := s.Contract.Host.Mark(); {
+	case s.Contract.Host.Simulated || s.Contract.Host.Device != hosts.DeviceCPU:
+		return "none: "
+	case mark != "":
+		return "none about GPUs (" + mark + "): "
+	}
+	return "none about GPUs: " // a contract of before the mark
+}
+
+// claimFacts are what rules ask about a claim.
+func (s *State) claimFacts() *rules.ClaimFacts {
+	f := &rules.ClaimFacts{Verdict: s.Verdict(), Simulated: s.Contract.Host.Simulated}
+	if s.Contract.Host.Device == hosts.DeviceCPU {
+		f.Mark = "measured on a CPU host"
+	}
+	effort := s.effort()
+	for _, side := range s.Contract.Sides() {
+		if e, ok := effort[side.Entry]; ok {
+			end := s.Searches[side.Entry]
+			f.Effort = append(f.Effort, rules.EffortFact{Side: side.Entry, Launches: e.Launches, Knobs: end.Knobs, Tried: end.Tried,
+				Exhausted: e.Exhausted != "", Default: end.Default, Failed: end.Failed != ""})
+		}
+	}
+	r := s.lastRevalidation()
+	if r == nil {
+		return f
+	}
+	f.Patched, f.Outputs = true, r.Outputs
+	f.OutputWhy = fmt.Sprintf("%d of %d requests differ, two launches of the base in %d", r.Equality.BasePatched, r.Equality.Requests, r.Equality.BaseBase)
+	for _, t := range r.Results {
+		for _, x := range t.Result.Verdicts {
+			if t.Family == familyUnseen {
+				f.Unseen = append(f.Unseen, rules.VerdictFact{Scenario: x.Scenario, Metric: x.Metric, Verdict: string(x.Verdict), Against: x.Against, Reason: x.Reason})
+			}
+		}
+	}
+	return f
+}
+
+// lastRevalidation is the newest patch's end, nil where none was revalidated.
+func (s *State) lastRevalidation() *RevalidationEnded {
+	for i := len(s.Proposals) - 1; i >= 0; i-- {
+		if r := s.Proposals[i].Reval; r != nil {
+			return r
+		}
+	}
+	return nil
+}
