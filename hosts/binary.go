@@ -63,7 +63,7 @@ func remoteDigest(ctx context.Context, conn Conn, folder, name string) (path, di
 	}
 	lines := strings.Split(strings.TrimSuffix(string(res.Stdout), "\n"), "\n")
 	if !res.IsSuccess() || len(lines) != 2 || !isRooted(lines[0]) {
-		return "", "", fault.New(fault.Denied, "cannot use the folder %q on the host: %s", folder, printable(res.Stderr, maxExcerpt)).
+		return "", "", fault.New(fault.Denied, "cannot use the folder %q on the host: %s", folder, fault.Foreign(string(res.Stderr), maxExcerpt)).
 			At("workdir", folder).Hint("set workdir in the host's entry to a folder that the account may write")
 	}
 	digest, _, _ = strings.Cut(lines[1], " ")

@@ -104,7 +104,7 @@ func eachRow(csv []byte, want int, read func([]string) error) error {
 }
 
 func rowFault(n int, line string, err error) error {
-	return fault.Wrap(fault.Corrupt, err, "nvidia-smi: line %d %q", n+1, printable([]byte(line), maxExcerpt))
+	return fault.Wrap(fault.Corrupt, err, "nvidia-smi: line %d %s", n+1, fault.Foreign(line, maxExcerpt))
 }
 
 // number reads a count that may be missing: "[N/A]", "[Not Supported]", "N/A" and their kin leave dst nil.

@@ -98,7 +98,7 @@ esac`))
 
 	_, _, err = hosts.QueryGPUs(t.Context(), smi("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18"))
 	require.Equal(t, fault.HostUnreachable, fault.CodeOf(err))
-	require.ErrorContains(t, err, "nvidia-smi ended with 18: Failed to initialize NVML")
+	require.ErrorContains(t, err, "nvidia-smi ended with 18: ⟪Failed to initialize NVML")
 
 	_, _, err = hosts.QueryGPUs(t.Context(), withPath{conn, "/nowhere"})
 	require.Equal(t, fault.NotFound, fault.CodeOf(err))

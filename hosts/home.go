@@ -15,7 +15,7 @@ func Home(ctx context.Context, conn Conn) (string, error) {
 	}
 	home := strings.TrimSuffix(string(res.Stdout), "\n")
 	if !res.IsSuccess() || !strings.HasPrefix(home, "/") {
-		return "", fault.New(fault.NotFound, "the account has no home folder on the host: %s", printable(res.Stderr, maxExcerpt)).
+		return "", fault.New(fault.NotFound, "the account has no home folder on the host: %s", fault.Foreign(string(res.Stderr), maxExcerpt)).
 			Hint("give the account a home folder")
 	}
 	return home, nil

@@ -40,7 +40,7 @@ func nvidiaSMI(ctx context.Context, conn Conn, query string) ([]byte, error) {
 	}
 	if !res.IsSuccess() || res.Truncated {
 		// A driver that does not answer says so on standard output.
-		said := printable(append(res.Stdout, res.Stderr...), maxExcerpt)
+		said := fault.Foreign(string(append(res.Stdout, res.Stderr...)), maxExcerpt)
 		return nil, fault.New(fault.HostUnreachable, "nvidia-smi ended with %d: %s", res.ExitCode, said).
 			Hint("run nvidia-smi on the host; a driver that was updated needs a restart")
 	}

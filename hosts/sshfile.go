@@ -84,7 +84,7 @@ func (s *SSH) upload(ctx context.Context, r io.Reader, dst, part string, mode fs
 		return uploadFault(s.name, dst, res)
 	}
 	if got := strings.TrimSpace(string(res.Stdout)); !complete || got != strconv.FormatInt(count, 10) {
-		return fault.New(fault.HostUnreachable, "host %q: %s of %d bytes arrived for %q", s.name, printable([]byte(got), 20), count, dst)
+		return fault.New(fault.HostUnreachable, "host %q: %s of %d bytes arrived for %q", s.name, fault.Foreign(got, 20), count, dst)
 	}
 	res, err = s.Run(ctx, script(placeScript, dst, part, strconv.FormatUint(uint64(mode.Perm()), 8)))
 	if err == nil && !res.IsSuccess() {
@@ -98,7 +98,7 @@ func uploadFault(host, dst string, res Result) error {
 	if res.ExitCode == exitNotRegular {
 		return notRegular(host, dst)
 	}
-	return fault.New(fault.Denied, "host %q: cannot write %q: %s", host, dst, printable(res.Stderr, maxExcerpt)).At("dst", dst).
+	return fault.New(fault.Denied, "host %q: cannot write %q: %s", host, dst, fault.Foreign(string(res.Stderr), maxExcerpt)).At("dst", dst).
 		Hint("check the folder's permissions and the space left on the host")
 }
 
@@ -126,7 +126,7 @@ func (s *SSH) Download(ctx context.Context, path string, w io.Writer) error {
 		return notRegular(s.name, path)
 	}
 	text, _ := stderr.bytes()
-	return unreadable(s.name, path, printable(text, maxExcerpt))
+	return unreadable(s.name, path, fault.Foreign(string(text), maxExcerpt))
 }
 
 // validateDestination refuses what names no file.

@@ -81,8 +81,8 @@ func (p *remoteProcess) outcome(host string, c Cmd, err error, word string, seen
 	case err != nil && !errors.As(err, &exited):
 		return Result{ExitCode: -1}, p.lost(host, err)
 	case !seen:
-		said := printable(bytes.Join([][]byte{p.stderr.chatter(), p.stdout.chatter()}, []byte{' '}), maxExcerpt)
-		return Result{ExitCode: -1}, fault.New(fault.HostUnreachable, "host %q: the login shell ended before our script began: %q", host, said).
+		said := fault.Foreign(string(bytes.Join([][]byte{p.stderr.chatter(), p.stdout.chatter()}, []byte{' '})), maxExcerpt)
+		return Result{ExitCode: -1}, fault.New(fault.HostUnreachable, "host %q: the login shell ended before our script began: %s", host, said).
 			Hint("check that the account may run commands over SSH (shell, ForceCommand, start-up files)")
 	case exited == nil:
 		return Result{}, nil

@@ -46,7 +46,7 @@ func (s *SSH) Start(ctx context.Context, c Cmd) (int, error) {
 	}
 	pid, err := strconv.Atoi(said)
 	if err != nil || pid <= 0 {
-		return 0, fault.New(fault.HostUnreachable, "host %q: no process id but %q", s.name, printable([]byte(said), maxExcerpt))
+		return 0, fault.New(fault.HostUnreachable, "host %q: no process id but %s", s.name, fault.Foreign(said, maxExcerpt))
 	}
 	return pid, nil
 }

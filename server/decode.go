@@ -76,7 +76,7 @@ func (d *decoder) assign(v reflect.Value, n node, at slot) error {
 	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok && n.kind == text {
 		if err := u.UnmarshalText([]byte(n.text)); err != nil {
-			return fault.Wrap(fault.InvalidInput, err, "%s cannot be read", at).At(at.path, n.text)
+			return fault.New(fault.InvalidInput, "%s cannot be read: %v", at, err).At(at.path, n.text)
 		}
 		return nil
 	}

@@ -68,7 +68,7 @@ func clip(s string, n int) string {
 func (s *Server) faultJSON(f *fault.Error) json.RawMessage {
 	v := faultView{Code: f.Code, Rule: f.Rule, Message: f.Message, Field: f.Field, Got: f.Got, Want: f.Want, Hints: f.Hints, Next: f.Next}
 	if f.Cause != nil {
-		v.Message += ": " + f.Cause.Error()
+		v.Message += ": " + fault.Foreign(f.Cause.Error(), 600)
 	}
 	v.Message, v.Got = clip(v.Message, 2000), clip(v.Got, 300)
 	v.Want = slices.Clone(v.Want[:min(len(v.Want), 100)])

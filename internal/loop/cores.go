@@ -21,7 +21,9 @@ func (d *drafting) cores(h *contract.Host, cpu *contract.CPU) error {
 	if cpu == nil || len(cpu.Allowed) == 0 {
 		return fault.New(fault.HostUnreachable, "the worker on host %q does not tell which cores it may run on", h.Name).Hint("look at sched_getaffinity of the account on the host")
 	}
-	h.CPU = cpu
+	named := *cpu
+	named.Model = deviceName(cpu.Model)
+	h.CPU = &named
 	h.Cores = slices.Sorted(slices.Values(d.entry.Cores))
 	if len(h.Cores) == 0 {
 		h.Cores = cpu.Allowed[:max(1, len(cpu.Allowed)-1)]

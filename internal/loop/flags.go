@@ -87,7 +87,7 @@ func (c *campaign) flagsPage(side contract.Side, r FlagsRequest, answer Answer) 
 		return Flags{}, err
 	}
 	out := Flags{
-		Answer: answer, Version: captured.Version.Version, Commit: captured.Version.Commit, HelpDigest: captured.Digest, Total: len(match),
+		Answer: answer, Version: fault.ForeignName(captured.Version.Version, 60), Commit: fault.ForeignName(captured.Version.Commit, 60), HelpDigest: captured.Digest, Total: len(match),
 		Flags: []map[string]any{},
 	}
 	for _, f := range match[from:min(from+pageFlags, len(match))] {
@@ -104,7 +104,11 @@ func (c *campaign) flagsPage(side contract.Side, r FlagsRequest, answer Answer) 
 func flagLine(fw framework.Framework, f framework.Flag) map[string]any {
 	line := map[string]any{"name": strings.TrimLeft(f.Name, "-"), "kind": f.Kind, "class": fw.Class(f)}
 	if len(f.Choices) > 0 {
-		line["choices"] = f.Choices
+		choices := make([]string, 0, len(f.Choices))
+		for _, c := range f.Choices {
+			choices = append(choices, fault.ForeignName(c, 60))
+		}
+		line["choices"] = choices
 	}
 	if f.Default != "" {
 		line["default"] = f.Default
@@ -157,7 +161,7 @@ func (c *campaign) runFlags(ctx context.Context, j JobStarted, p *jobs.Progress)
 			return "", err
 		}
 		if exit != 0 {
-			return "", fault.New(fault.FrameworkFailed, "%s exited %d: %s", argv[0], exit, short(c.loop.opt.Redact.String(out), 400)).
+			return "", fault.New(fault.FrameworkFailed, "%s exited %d: %s", argv[0], exit, hostText(c.loop.opt.Redact.String(out), 400)).
 				At("framework", args.Entry).Hint("run the command on the host by hand: %s", strings.Join(argv, " "))
 		}
 		return c.loop.opt.Redact.String(out), nil

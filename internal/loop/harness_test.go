@@ -65,6 +65,8 @@ type host struct {
 	facts  worker.Facts
 	help   string
 	gate   chan struct{}     // closed: queries are answered
+	said   string            // what it puts into names, versions and error texts beside
+	fails  bool              // queries fail
 	allow  policy.Policy     // the engineer's policy
 	broken error             // why the policy cannot be read
 	files  map[string][]byte // what can be downloaded
@@ -91,7 +93,7 @@ func newHost() *host {
 func (h *host) Run(ctx context.Context, c hosts.Cmd) (hosts.Result, error) {
 	switch {
 	case c.Argv[0] == "nvidia-smi" && strings.HasPrefix(c.Argv[1], "--query-gpu"):
-		return hosts.Result{Stdout: []byte("0, GPU-0, NVIDIA H100 80GB HBM3, 570.1, 0, 4, 81559, 1980\n1, GPU-1, NVIDIA H100 80GB HBM3, 570.1, 0, 4, 81559, 1980\n")}, nil
+		return hosts.Result{Stdout: []byte("0, GPU-0, NVIDIA H100 80GB HBM3" + h.said + ", 570.1" + h.said + ", 0, 4, 81559, 1980\n1, GPU-1, NVIDIA H100 80GB HBM3, 570.1, 0, 4, 81559, 1980\n")}, nil
 	case c.Argv[0] == "nvidia-smi":
 		return hosts.Result{}, nil
 	case len(c.Argv) == 3 && c.Argv[1] == "worker":
@@ -120,9 +122,13 @@ func (h *host) worker(ctx context.Context, verb string, stdin io.Reader) (hosts.
 		}
 		out := h.help
 		if strings.Contains(strings.ToLower(string(raw)), "version") {
-			out = "0.5.1\n"
+			out = "0.5.1" + h.said + "\n"
 		}
-		answer = map[string]any{"out": out, "err": "", "exit": 0, "timed_out": false}
+		exit := 0
+		if h.fails {
+			exit, out = 3, "Traceback:"+h.said
+		}
+		answer = map[string]any{"out": out, "err": "", "exit": exit, "timed_out": false}
 	case worker.VerbDataset:
 		var r struct {
 			Digest string `json:"digest"`

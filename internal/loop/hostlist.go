@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"time"
 
@@ -69,7 +70,7 @@ func (l *Loop) view(name string, e hosts.HostEntry) HostView {
 	v.Frameworks = []FrameworkView{}
 	for _, entry := range sortedKeys(e.Engines) {
 		x := e.Engines[entry]
-		v.Frameworks = append(v.Frameworks, FrameworkView{Entry: entry, Type: x.Type, Target: x.Checkout != "", Problem: problems[entry]})
+		v.Frameworks = append(v.Frameworks, FrameworkView{Entry: entry, Type: x.Type, Target: x.Checkout != "", Problem: hostText(problems[entry], 200)})
 	}
 	return v
 }
@@ -89,7 +90,7 @@ func (l *Loop) look(ctx context.Context, name string) {
 		}
 	}
 	if err != nil {
-		v.State, v.Problem = "unreachable", short(l.opt.Redact.String(err.Error()), 300)
+		v.State, v.Problem = "unreachable", hostText(l.opt.Redact.String(err.Error()), 300)
 	}
 	l.mu.Lock()
 	l.seen[name] = v
@@ -101,7 +102,7 @@ func cpuView(f worker.Facts) *CPUView {
 	if f.CPU == nil {
 		return nil
 	}
-	v := &CPUView{Model: f.CPU.Model, MemoryMiB: f.CPU.MemoryMiB, Allowed: f.CPU.Allowed, Leases: map[string]string{}}
+	v := &CPUView{Model: deviceName(f.CPU.Model), MemoryMiB: f.CPU.MemoryMiB, Allowed: f.CPU.Allowed, Leases: map[string]string{}}
 	for _, lease := range f.Leases {
 		if core, ok := strings.CutPrefix(lease.GPU, worker.CorePrefix); ok {
 			v.Leases[core] = lease.Campaign
@@ -113,7 +114,7 @@ func cpuView(f worker.Facts) *CPUView {
 func gpuViews(f worker.Facts, gpus []hosts.GPU, procs []hosts.GPUProcess) []GPUView {
 	out := []GPUView{}
 	for _, g := range gpus {
-		v := GPUView{Index: g.Index, Name: g.Name, Driver: g.DriverVersion}
+		v := GPUView{Index: g.Index, Name: deviceName(g.Name), Driver: fault.ForeignName(g.DriverVersion, 40)}
 		if g.MemoryTotalMiB != nil {
 			v.MemoryMiB = *g.MemoryTotalMiB
 		}
@@ -135,4 +136,15 @@ func gpuViews(f worker.Facts, gpus []hosts.GPU, procs []hosts.GPUProcess) []GPUV
 		out = append(out, v)
 	}
 	return out
+}
+
+// deviceShape is what names of processors look like: few short words.
+var deviceShape = regexp.MustCompile(`^[A-Za-z0-9(][\w.+()/@-]*( [\w.+()/@-]+){0,7}$`)
+
+// deviceName gives a processor's name as the driver says it, and anything else as others' words.
+func deviceName(s string) string {
+	if len(s) <= 64 && deviceShape.MatchString(s) {
+		return s
+	}
+	return hostText(s, 64)
 }

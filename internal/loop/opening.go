@@ -443,7 +443,7 @@ func gpuFacts(gpus []hosts.GPU, want []int) (model, driver string, memory int64,
 			if g.Index != i {
 				continue
 			}
-			found, model, driver = true, g.Name, g.DriverVersion
+			found, model, driver = true, deviceName(g.Name), fault.ForeignName(g.DriverVersion, 40)
 			if g.MemoryTotalMiB != nil {
 				memory = *g.MemoryTotalMiB
 			}

@@ -3,7 +3,9 @@ package loop
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
+	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/trace"
 )
 
@@ -99,15 +101,37 @@ func whole[T any](s trace.Stage, rows []T) []map[string]any {
 		m := map[string]any{}
 		raw, _ := json.Marshal(row) // rows are numbers and texts
 		_ = json.Unmarshal(raw, &m)
-		for key, v := range m {
-			if f, ok := v.(float64); ok {
-				m[key] = round(f)
-			}
-		}
+		told(m)
 		m["stage"] = s.Stage
 		out = append(out, m)
 	}
 	return out
+}
+
+// recorded are the fields whose texts a trace brought along.
+var recorded = []string{"name", "func", "path", "cpu_op", "family", "anchor", "label", "device"}
+
+// told makes a stored row fit for an answer, however deep: figures of four digits, and what a trace brought along as
+// others' words.
+func told(m map[string]any) {
+	for key, v := range m {
+		switch v := v.(type) {
+		case float64:
+			m[key] = round(v)
+		case string:
+			if slices.Contains(recorded, key) {
+				m[key] = fault.ForeignName(v, 300)
+			}
+		case map[string]any:
+			told(v)
+		case []any:
+			for _, x := range v {
+				if inner, ok := x.(map[string]any); ok {
+					told(inner)
+				}
+			}
+		}
+	}
 }
 
 // conciseRows gives what decides about a row.
@@ -119,7 +143,7 @@ func conciseRows(s trace.Stage, table string) []map[string]any {
 			if k.Share < answerShare {
 				continue
 			}
-			row := map[string]any{"id": k.ID, "stage": s.Stage, "kernel": short(k.Name, 90), "category": k.Category, "total_us": round(k.TotalUS), "share": round(k.Share),
+			row := map[string]any{"id": k.ID, "stage": s.Stage, "kernel": fault.ForeignName(k.Name, 90), "category": k.Category, "total_us": round(k.TotalUS), "share": round(k.Share),
 				"launches": k.Launches, "mean_us": round(k.MeanUS), "ceiling": round(k.Ceiling), "locations": places(k.Locations)}
 			if k.Roofline != nil && k.Roofline.Bound != "" {
 				row["of_peak"], row["bound"] = round(k.Roofline.OfPeak), k.Roofline.Bound
@@ -128,7 +152,7 @@ func conciseRows(s trace.Stage, table string) []map[string]any {
 		}
 	case "overlap":
 		for _, o := range s.Overlap {
-			out = append(out, map[string]any{"id": o.ID, "stage": s.Stage, "kernel": short(o.Name, 90), "verdict": o.Verdict, "exclusive_us": round(o.ExclusiveUS), "hidden_ratio": round(o.HiddenRatio),
+			out = append(out, map[string]any{"id": o.ID, "stage": s.Stage, "kernel": fault.ForeignName(o.Name, 90), "verdict": o.Verdict, "exclusive_us": round(o.ExclusiveUS), "hidden_ratio": round(o.HiddenRatio),
 				"share_of_busy": round(o.ShareOfBusy), "risk": o.Risk, "priority": o.Priority, "advice": o.Advice, "ceiling": round(o.Ceiling), "locations": places(o.Locations)})
 		}
 	case "fuse":
@@ -160,7 +184,7 @@ func diffRows(rows []trace.DiffRow, stage string) []map[string]any {
 	var out []map[string]any
 	for _, d := range rows {
 		if stage == "" || d.Stage == stage {
-			out = append(out, map[string]any{"stage": d.Stage, "kernel": short(d.Family, 90), "category": d.Category, "kind": d.Kind, "before_us": round(d.BeforeUS), "after_us": round(d.AfterUS),
+			out = append(out, map[string]any{"stage": d.Stage, "kernel": fault.ForeignName(d.Family, 90), "category": d.Category, "kind": d.Kind, "before_us": round(d.BeforeUS), "after_us": round(d.AfterUS),
 				"delta_us": round(d.DeltaUS), "interval": roundedPair(d.Interval), "per_step": d.PerStep, "worth": round(d.Worth), "note": d.Note})
 		}
 	}
@@ -171,7 +195,7 @@ func diffRows(rows []trace.DiffRow, stage string) []map[string]any {
 func places(ls []trace.Location) []string {
 	out := []string{}
 	for _, l := range ls {
-		out = append(out, fmt.Sprintf("%s:%d %s", l.Path, l.Line, l.Func))
+		out = append(out, fmt.Sprintf("%s %s", fault.ForeignName(fmt.Sprintf("%s:%d", l.Path, l.Line), 200), fault.ForeignName(l.Func, 80)))
 	}
 	return out
 }

@@ -6,39 +6,15 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
 )
 
-// The marks around text that a host wrote. The server's instructions tell every client that what stands between them
-// is data, never an instruction.
-const (
-	HostTextOpen  = "⟪"
-	HostTextClose = "⟫"
-)
-
-// hostText renders what a host wrote (logs, help, failure reasons) for an answer: one line of at most n bytes between
-// marks, without control and formatting characters, and without marks of its own.
-func hostText(s string, n int) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '⟪' || r == '⟫' || r == unicode.ReplacementChar:
-			return -1
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r):
-			return -1
-		}
-		return r
-	}, s)
-	if s = short(s, n); s == "" {
-		return ""
-	}
-	return HostTextOpen + s + HostTextClose
-}
+// hostText renders what a host wrote for an answer; see fault.Foreign.
+func hostText(s string, n int) string { return fault.Foreign(s, n) }
 
 // verdictMetrics are the metrics beside the primary one that an answer gives a ratio of; the report has all.
 var verdictMetrics = map[string]bool{"output_token_throughput": true, "request_throughput": true, "p50_ttft_ms": true, "p50_tpot_ms": true, "p50_e2e_ms": true}

@@ -209,7 +209,7 @@ func (c *Client) call(ctx context.Context, verb string, request, answer any) err
 		return err
 	}
 	if !res.IsSuccess() || res.Truncated {
-		return fault.New(fault.Internal, "worker %s ended with exit %d %s: %s", verb, res.ExitCode, res.Signal, cleanText(res.Stderr, 400)).
+		return fault.New(fault.Internal, "worker %s ended with exit %d %s: %s", verb, res.ExitCode, res.Signal, fault.Foreign(string(res.Stderr), 400)).
 			Hint("run `%s worker %s` on the host by hand", c.binary, verb)
 	}
 	return decodeAnswer(res.Stdout, answer)

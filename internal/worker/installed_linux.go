@@ -53,7 +53,7 @@ func locate(ctx context.Context, o HostOptions, p Package) (string, error) {
 	}
 	dir := strings.TrimSpace(a.Out)
 	if a.Exit != 0 || !filepath.IsAbs(dir) {
-		return "", fault.New(fault.NotFound, "%q knows no package %q: %s", python, p.ImportName, cleanLine(a.Err, 200)).At("import_name", p.ImportName)
+		return "", fault.New(fault.NotFound, "%q knows no package %q: %s", python, p.ImportName, fault.Foreign(a.Err, 200)).At("import_name", p.ImportName)
 	}
 	return dir, nil
 }

@@ -53,7 +53,7 @@ func toWire(err error) *Refusal {
 	}
 	w := &Refusal{Code: f.Code, Rule: f.Rule, Message: f.Message, Field: f.Field, Got: f.Got, Want: f.Want, Hints: f.Hints}
 	if f.Cause != nil {
-		w.Message += ": " + f.Cause.Error()
+		w.Message += ": " + fault.Foreign(f.Cause.Error(), 600)
 	}
 	return w
 }
