@@ -24,8 +24,17 @@ func H100() GPU {
 		Driver: "580.95.05", CUDA: "13.0", SMs: 132}
 }
 
-// DisplayName is the name every tool prints.
+// DisplayName is the name every tool prints of a host that serves at its model's own speed.
 func (g GPU) DisplayName() string { return g.Name + " (simulated)" }
+
+// gpuName is the name every tool prints. A host that serves faster or slower than its model of time says so in it, and
+// with the name the speed is in contracts, rows, traces and reports.
+func (c Config) gpuName() string {
+	if c.Speed == 1 {
+		return c.GPU.DisplayName()
+	}
+	return fmt.Sprintf("%s (simulated at speed %g)", c.GPU.Name, c.Speed)
+}
 
 func (g GPU) validate() error {
 	if g.MemoryMiB <= 0 || g.TFLOPS <= 0 || g.TBps <= 0 || g.LinkGBps <= 0 {

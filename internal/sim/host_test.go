@@ -88,7 +88,7 @@ func TestNvidiaSMI(t *testing.T) {
 	smi := filepath.Join(h.Layout().Bin, "nvidia-smi")
 	out, status := output(t, nil, smi, "--query-gpu=index,name,memory.total,memory.used,utilization.gpu", "--format=csv,noheader,nounits")
 	require.Zero(t, status)
-	require.Equal(t, "0, NVIDIA H100 80GB HBM3 (simulated), 81559, 0, 0\n1, NVIDIA H100 80GB HBM3 (simulated), 81559, 30000, 80\n", out)
+	require.Equal(t, "0, NVIDIA H100 80GB HBM3 (simulated at speed 20), 81559, 0, 0\n1, NVIDIA H100 80GB HBM3 (simulated at speed 20), 81559, 30000, 80\n", out)
 
 	p := launch(t, h, "sglang", []string{"CUDA_VISIBLE_DEVICES=0"})
 	apps := func() string {

@@ -41,7 +41,7 @@ func runNvidiaSMI(p *persona) int {
 	switch {
 	case call.list:
 		for _, i := range call.indices {
-			text += fmt.Sprintf("GPU %d: %s (UUID: %s)\n", i, c.GPU.DisplayName(), c.GPU.uuid(i))
+			text += fmt.Sprintf("GPU %d: %s (UUID: %s)\n", i, c.gpuName(), c.GPU.uuid(i))
 		}
 	case call.topo:
 		text = smiTopology(c)
@@ -172,7 +172,7 @@ func gpuCell(field string, i int, c Config, u gpuUse) (cell, bool) {
 	case "uuid", "gpu_uuid":
 		return cell{c.GPU.uuid(i), ""}, true
 	case "name", "gpu_name":
-		return cell{c.GPU.DisplayName(), ""}, true
+		return cell{c.gpuName(), ""}, true
 	case "count":
 		return cell{strconv.Itoa(c.GPUs), ""}, true
 	case "pci.bus_id", "gpu_bus_id":
@@ -263,7 +263,7 @@ func smiTable(call smiCall, c Config, uses []gpuUse) string {
 	b.WriteString(time.Now().Format("Mon Jan _2 15:04:05 2006") + "       (simulated GPU host)\n" + line)
 	fmt.Fprintf(&b, "| NVIDIA-SMI %-18s Driver Version: %-14s CUDA Version: %-22s|\n%s", c.GPU.Driver, c.GPU.Driver, c.GPU.CUDA, line)
 	for _, i := range call.indices {
-		fmt.Fprintf(&b, "| %3d  %-38s %6.0fMiB / %6dMiB | %6d%%      Default |\n", i, c.GPU.DisplayName(), math.Min(uses[i].usedMiB, float64(c.GPU.MemoryMiB)), c.GPU.MemoryMiB, uses[i].utilizePct)
+		fmt.Fprintf(&b, "| %3d  %-38s %6.0fMiB / %6dMiB | %6d%%      Default |\n", i, c.gpuName(), math.Min(uses[i].usedMiB, float64(c.GPU.MemoryMiB)), c.GPU.MemoryMiB, uses[i].utilizePct)
 	}
 	b.WriteString(line + "| Processes:                                                                              |\n")
 	for _, i := range call.indices {

@@ -118,7 +118,7 @@ func TestSSH(t *testing.T) {
 	t.Run("personality through PATH", func(t *testing.T) {
 		out, err := newSession(t, c).Output("nvidia-smi -L")
 		require.NoError(t, err)
-		require.Contains(t, string(out), "GPU 0: NVIDIA H100 80GB HBM3 (simulated)")
+		require.Contains(t, string(out), "GPU 0: NVIDIA H100 80GB HBM3 (simulated at speed 20)")
 	})
 	t.Run("strangers stay out", func(t *testing.T) {
 		_, err := ssh.Dial("tcp", addr, &ssh.ClientConfig{User: "sim", Auth: []ssh.AuthMethod{ssh.Password("x")}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: waitFor})

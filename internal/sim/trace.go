@@ -68,7 +68,7 @@ func (e *engine) traceHead(opt profileOptions, c *capture, base time.Time, rank 
 	g := e.cfg.GPU
 	devices := []map[string]any{}
 	for i := range e.set.tp {
-		devices = append(devices, map[string]any{"id": i, "name": g.DisplayName(), "totalGlobalMem": int64(g.bytes()), "computeMajor": 9, "computeMinor": 0,
+		devices = append(devices, map[string]any{"id": i, "name": e.cfg.gpuName(), "totalGlobalMem": int64(g.bytes()), "computeMajor": 9, "computeMinor": 0,
 			"maxThreadsPerBlock": 1024, "maxThreadsPerMultiprocessor": 2048, "regsPerBlock": 65536, "warpSize": 32, "sharedMemPerBlock": 49152,
 			"numSms": g.SMs, "regsPerMultiprocessor": 65536, "sharedMemPerBlockOptin": 232448, "sharedMemPerMultiprocessor": 233472})
 	}
