@@ -44,6 +44,7 @@ func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*
 	p.inventory = h.inventory
 	p.loop = loop.New(ctx, loop.Options{
 		Home:             h.state,
+		UserHome:         h.user,
 		Inventory:        p.inventory,
 		Dial:             p.dial,
 		Binary:           workerBinary(workerDir),

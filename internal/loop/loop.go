@@ -24,6 +24,7 @@ import (
 // Options are what a Loop needs from its surroundings.
 type Options struct {
 	Home      string // holds runs, locks and transcripts
+	UserHome  string // what "~/" stands for in checkouts of hosts.yaml
 	RunsDir   string // default Home/runs
 	Inventory func() (*hosts.Inventory, error)
 	Dial      func(ctx context.Context, name string, e hosts.HostEntry) (hosts.Conn, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/gitops"
@@ -322,7 +323,11 @@ func (c *campaign) target(st *State) (*gitops.Repo, targetEntry, error) {
 		return nil, targetEntry{}, fault.New(fault.InvalidInput, "engine entry %q has no checkout", st.Contract.Target.Entry).
 			Hint("add checkout, package_root and import_name to the entry in hosts.yaml")
 	}
-	repo, err := gitops.Open(e.Checkout)
+	checkout := e.Checkout
+	if below, ok := strings.CutPrefix(checkout, "~/"); ok {
+		checkout = filepath.Join(c.loop.opt.UserHome, below)
+	}
+	repo, err := gitops.Open(checkout)
 	return repo, targetEntry{Checkout: e.Checkout, PackageRoot: e.PackageRoot, ImportName: e.ImportName, TestRunner: e.TestRunner, Venv: e.Venv, Command: e.Command}, err
 }
 
