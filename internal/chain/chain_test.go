@@ -266,6 +266,13 @@ func TestHeadFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, whole[:len(whole)-1], 0o600))
 	_, err = open(t, path, o).Append(t.Context(), func([]chain.Entry) ([]chain.Pending, error) { return []chain.Pending{note(9)}, nil })
 	require.ErrorIs(t, err, chain.ErrCorrupt, "a line that the head names is not cut as torn")
+	_, err = open(t, path, o).Entries()
+	require.ErrorContains(t, err, "1 of 2 lines are missing", "readers are told too")
+	_, err = f.Entries()
+	require.ErrorContains(t, err, "1 of 2 lines are missing", "and those that had read it whole")
+	require.NoError(t, os.Remove(path))
+	_, err = open(t, path, o).Entries()
+	require.ErrorContains(t, err, "2 of 2 lines are missing")
 	for _, bad := range []string{`{}`, `{"kind":"sotaloop.head","v":2,"seq":1,"hash":""}`, `{"kind":"x","v":1,"seq":1,"hash":""}`, `junk`} {
 		_, err := chain.ParseHead([]byte(bad))
 		require.ErrorIs(t, err, chain.ErrCorrupt, bad)

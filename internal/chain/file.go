@@ -24,6 +24,7 @@ type File struct {
 	entries []Entry     // verified
 	offset  int64       // bytes of entries in the file
 	seen    fs.FileInfo // the file they were read from
+	whole   bool        // they were compared with the head file since they were read
 }
 
 // Open gives the chain at path. It touches nothing; the file is made by the first append.
@@ -47,7 +48,8 @@ func Append(ctx context.Context, path string, opts Options, check func([]Entry) 
 func (f *File) Path() string { return f.path }
 
 // Entries gives all complete lines, verified. A file that does not exist yet has none. It takes no lock: a line that
-// is being written is not in the answer. The slice is the caller's; payloads must not be changed.
+// is being written is not in the answer. A file that is behind its head has lost lines, and is refused as damaged. The
+// slice is the caller's; payloads must not be changed.
 func (f *File) Entries() ([]Entry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,10 +58,28 @@ func (f *File) Entries() ([]Entry, error) {
 		// A reader without the lock can meet the moment in which an appender cuts a torn line; the second look is whole.
 		_, err = f.refresh()
 	}
+	if err == nil && !f.whole {
+		err = f.checkWhole()
+	}
 	if err != nil {
 		return nil, err
 	}
 	return slices.Clone(f.entries), nil
+}
+
+// checkWhole refuses lines that were read and are behind their head file.
+func (f *File) checkWhole() error {
+	h, err := f.readHead()
+	if err != nil {
+		return err
+	}
+	if _, err = h.Check(f.entries); err != nil { // an append since they were read is in the head already
+		if _, err = f.refresh(); err == nil {
+			_, err = h.Check(f.entries)
+		}
+	}
+	f.whole = err == nil
+	return within(err, f.path)
 }
 
 // Append locks the chain against all processes, reads what is new, and calls check with every entry; what check gives
@@ -107,7 +127,7 @@ func (f *File) refresh() (torn int64, err error) {
 		return 0, err
 	}
 	if info.Size() < f.offset || f.seen != nil && !os.SameFile(f.seen, info) {
-		f.entries, f.offset = nil, 0
+		f.entries, f.offset, f.whole = nil, 0, false
 	}
 	f.seen = info
 	if info.Size() == f.offset {
@@ -120,7 +140,7 @@ func (f *File) refresh() (torn int64, err error) {
 	if err != nil {
 		return 0, within(err, f.path)
 	}
-	f.entries = entries
+	f.entries, f.whole = entries, false
 	f.offset += t.read
 	return t.torn, nil
 }

@@ -75,18 +75,24 @@ func (h Head) Check(entries []Entry) (ahead int, err error) {
 
 // checkHead refuses entries that are behind their head file.
 func (f *File) checkHead(entries []Entry) error {
-	if f.opts.HeadPath == "" {
-		return nil
-	}
-	h, err := ReadHead(f.opts.HeadPath)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	h, err := f.readHead()
 	if err != nil {
 		return err
 	}
 	_, err = h.Check(entries)
 	return within(err, f.path)
+}
+
+// readHead reads the head file; the zero Head where there is none.
+func (f *File) readHead() (Head, error) {
+	if f.opts.HeadPath == "" {
+		return Head{}, nil
+	}
+	h, err := ReadHead(f.opts.HeadPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Head{}, nil
+	}
+	return h, err
 }
 
 // writeHead replaces the head file atomically; the caller holds the lock.
