@@ -42,7 +42,13 @@ race: ## Run all tests but whole campaigns with the race detector (architecture,
 # Alone: campaigns measure, and other tests would be foreign load.
 .PHONY: campaigns
 campaigns: ## Play whole campaigns against the built program and a simulated host, with the race detector
-	$(GO) test -race -count=1 -timeout=15m ./e2e
+	SOTALOOP_CHEATS="$(CURDIR)/.cache/cheats.txt" $(GO) test -race -count=1 -timeout=15m ./e2e
+	@echo "cheat suite"; cat .cache/cheats.txt
+
+.PHONY: cheats
+cheats: ## Play the cheat suite alone: every attack has to be refused, every honest twin has to pass
+	SOTALOOP_CHEATS="$(CURDIR)/.cache/cheats.txt" $(GO) test -race -count=1 -timeout=15m -run '^TestCheats$$' ./e2e
+	@cat .cache/cheats.txt
 
 # Not part of CI: 8 GB from a package index, and an hour and a half of two quiet cores. An interrupted run goes on where it was.
 # The campaign's host is core 0; the clients have the rest.
