@@ -40,6 +40,7 @@ func commands() []command {
 		{"approve", "show a proposed patch with its evidence and sign it", runApprove},
 		{"reject", "reject a proposed patch with a reason", runReject},
 		{"verify", "check a run directory or a bundle offline", runVerify},
+		{"recover", "copy what is intact of a damaged run directory into a new folder", runRecover},
 		{"bundle", "write a sealed run directory as one file that verifies alone", runBundle},
 		{"trace", "analyse torch-profiler traces", runTrace},
 		{"compare", "give verdicts on rows made elsewhere", runCompare},

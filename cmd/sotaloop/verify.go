@@ -76,7 +76,11 @@ func verdictOn(path string, res *verify.Result) error {
 		if res.Bundle != "" {
 			return f.Hint("get the bundle again from where it was made; nothing that rests on the named part can be relied on")
 		}
-		return f.Hint("restore the directory from its bundle or a copy; nothing that rests on the named part can be relied on")
+		f = f.Hint("restore the directory from its bundle or a copy; nothing that rests on the named part can be relied on")
+		if d.Check == "ledger" {
+			f = f.Hint("without a copy, `sotaloop recover %s --to FOLDER` saves what is intact before the damage into a new folder", path)
+		}
+		return f
 	}
 	if len(res.Lacking) > 0 {
 		return fault.New(fault.Denied, "%s is consistent and lacks what was required: %s", path, strings.Join(res.Lacking, "; ")).

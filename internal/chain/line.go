@@ -92,7 +92,10 @@ func encode(v any) ([]byte, error) {
 func parse(raw []byte, last Entry, kinds Kinds) (Entry, error) {
 	var l line
 	if err := Strict(raw, &l); err != nil {
-		return Entry{}, err
+		return Entry{}, damage(raw, err)
+	}
+	if bytes.HasSuffix(raw, []byte("\r")) {
+		return Entry{}, damage(raw, nil)
 	}
 	if l.Payload[0] != '{' {
 		return Entry{}, errors.New("payload is not a JSON object")
@@ -115,6 +118,23 @@ func parse(raw []byte, last Entry, kinds Kinds) (Entry, error) {
 		return Entry{}, fmt.Errorf("prev is %.12q…, but the line before hashes to %.12q…", l.Prev, want)
 	}
 	return Entry{Kind: l.Kind, V: l.V, Seq: l.Seq, Time: at, Prev: l.Prev, Payload: l.Payload, Hash: Sum(raw)}, nil
+}
+
+// damage says in a person's words what became of a line that is no JSON, where its bytes tell.
+func damage(raw []byte, err error) error {
+	switch {
+	case len(raw) == 0:
+		return errors.New("the line is empty")
+	case bytes.HasPrefix(raw, []byte("\xef\xbb\xbf")):
+		return errors.New("the line begins with a byte order mark: an editor has saved this file")
+	case bytes.HasSuffix(raw, []byte("\r")):
+		return errors.New("the line ends in CR LF: an editor or a transfer has converted this file's line ends")
+	case bytes.IndexByte(raw, 0) >= 0:
+		return fmt.Errorf("the line holds %d zero bytes: a file system lost what had been written, in a crash or on a full disk", bytes.Count(raw, []byte{0}))
+	case bytes.Count(raw, []byte(`{"kind":"`)) > 1 && raw[len(raw)-1] == '}':
+		return fmt.Errorf("a line that was torn off has another one behind it: %w", err)
+	}
+	return err
 }
 
 // check refuses kinds and versions that this release does not know.

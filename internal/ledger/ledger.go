@@ -205,7 +205,8 @@ func damaged(err error, dir string) error {
 	var c *chain.CorruptError
 	if errors.As(err, &c) {
 		return fault.Wrap(fault.Corrupt, err, "the ledger of %s does not verify", filepath.Base(dir)).
-			Hint("run `sotaloop verify %s` for the first difference, and restore the directory from a copy", dir)
+			Hint("run `sotaloop verify %s` for the first difference, and restore the directory from its bundle or a copy", dir).
+			Hint("without a copy, `sotaloop recover %s --to FOLDER` saves what is intact before the damage into a new folder", dir)
 	}
 	return err
 }

@@ -35,13 +35,14 @@ const (
 	kindCost      = "cost.corrected"
 	kindSealed    = "report.sealed"
 	kindWitnessed = "ledger.witnessed"
+	kindRecovered = "ledger.recovered"
 )
 
 // Kinds is every kind of a campaign's ledger with its newest known version.
 var Kinds = chain.Kinds{
 	kindContract: 1, kindJob: 1, kindJobEnded: 1, kindHelp: 1, kindCandidate: 1, kindRun: 1, kindRunEnded: 1, kindLaunch: 1, kindPoint: 1,
 	kindSearch: 1, kindVerdict: 1, kindTrace: 1, kindAnalysis: 1, kindProposed: 1, kindApproval: 1, kindBranch: 1, kindReval: 1, kindRefused: 1,
-	kindReport: 1, kindCost: 1, kindSealed: 1, kindWitnessed: 1,
+	kindReport: 1, kindCost: 1, kindSealed: 1, kindWitnessed: 1, kindRecovered: 1,
 }
 
 // ContractFrozen opens a campaign.
@@ -349,6 +350,15 @@ type LedgerWitnessed struct {
 	Statement []byte `json:"statement"` // the exact bytes that the witness signed; base64 in JSON
 	Signature string `json:"signature"` // armored SSHSIG
 	Key       string `json:"key"`       // fingerprint, as the signature claims it
+}
+
+// LedgerRecovered says that the lines before it are what was left of a damaged ledger.
+type LedgerRecovered struct {
+	Lines   int      `json:"lines"`   // kept
+	Damage  string   `json:"damage"`  // what is wrong behind them
+	Bytes   int64    `json:"bytes"`   // of the damaged file that were not kept
+	SHA256  string   `json:"sha256"`  // of the damaged file
+	Missing []string `json:"missing"` // artifacts of these lines that are gone or were changed
 }
 
 // CostCorrected is a projection corrected by the first launch.

@@ -109,6 +109,8 @@ func patchPayloadOf(kind string) any {
 		return &ReportSealed{}
 	case kindWitnessed:
 		return &LedgerWitnessed{}
+	case kindRecovered:
+		return &LedgerRecovered{}
 	}
 	return nil
 }

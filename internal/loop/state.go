@@ -36,6 +36,7 @@ type State struct {
 	Costs      []CostCorrected
 	Seals      []ReportSealed
 	Witnessed  []LedgerWitnessed
+	Recovered  []LedgerRecovered
 	// Policy holds the bytes of the policy that the campaign was opened under; nil where they were not kept.
 	Policy   *ledger.Artifact
 	heads    map[string]int // hash → sequence number of every entry
@@ -128,6 +129,8 @@ func (s *State) apply(e chain.Entry) error {
 		return appendOnce(s, e, &s.Seals, func(ReportSealed) string { return fmt.Sprint(e.Seq) })
 	case kindWitnessed:
 		return appendOnce(s, e, &s.Witnessed, func(LedgerWitnessed) string { return fmt.Sprint(e.Seq) })
+	case kindRecovered:
+		return appendOnce(s, e, &s.Recovered, func(LedgerRecovered) string { return fmt.Sprint(e.Seq) })
 	}
 	return fmt.Errorf("unknown kind")
 }

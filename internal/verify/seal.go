@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,11 +52,29 @@ func (v *verifier) seal() (string, error) {
 	v.res.Seal = &Seal{Lines: rec.Lines, Head: rec.Head, Statement: rec.Statement.SHA256, Files: len(stored.Subject) - 1, Later: v.workAfter(at), Signature: "none: it is not signed"}
 	if n := v.res.Seal.Later; n > 0 {
 		v.res.note("%d entries were written after the seal; they are of no report: %s", n, kindsOf(v.entries[at+1:]))
+		v.outside(stored)
 	}
 	if err := v.envelope(rec, raw, v.entries[at]); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%d files and %d ledger lines, signature: %s", v.res.Seal.Files, rec.Lines, v.res.Seal.Signature), nil
+}
+
+// outside names the files that the ledger explains and the seal does not.
+func (v *verifier) outside(s *seal.Statement) {
+	inside := map[string]bool{}
+	for _, f := range s.Subject {
+		inside[f.Name] = true
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(v.named)) {
+		if !inside[name] && !strings.HasPrefix(name, "seal/") {
+			names = append(names, name)
+		}
+	}
+	if n := len(names); n > 0 {
+		v.res.note("%d files are outside the seal: %s", n, strings.Join(names[:min(n, 10)], ", "))
+	}
 }
 
 // sameStatement compares a statement with what follows from the lines before it.

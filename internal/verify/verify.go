@@ -36,6 +36,8 @@ type Options struct {
 	// Version is this release. A report that another release wrote may be worded otherwise than this one renders it: that
 	// is noted, and its figures rest on the rows and verdicts that are computed again all the same.
 	Version string
+	// StopAtFirst ends the check at the first difference; else every group of checks is made and told.
+	StopAtFirst bool
 	// Require names what must hold beyond consistency, of Requirements.
 	Require []string
 	// Datasets are files of datasets, with their keys beside them where they are private: the kept indexes are compared
@@ -140,13 +142,17 @@ func (v *verifier) rest() error {
 		return nil
 	}
 	groups := v.groups()
-	problems, err := v.visitAll(groups)
-	if err != nil {
-		return err
-	}
+	var problems map[string]error
 	for _, g := range groups {
-		if err := v.ctx.Err(); err != nil {
+		err := v.ctx.Err()
+		if g.visit != nil && problems == nil { // what needs no visit is cheap and comes first
+			problems, err = v.visitAll(groups)
+		}
+		if err != nil {
 			return err
+		}
+		if v.opt.StopAtFirst && v.res.First != nil {
+			return nil
 		}
 		v.check(g.name, func() (string, error) {
 			if err := problems[g.name]; err != nil {
@@ -188,6 +194,9 @@ func (v *verifier) levels() {
 		return
 	}
 	v.res.Levels = append(v.res.Levels, "consistent", v.sealLevel(), "unwitnessed")
+	for _, r := range v.state.Recovered {
+		v.res.Levels = append(v.res.Levels, fmt.Sprintf("recovered from a damaged ledger after its line %d", r.Lines))
+	}
 	for _, a := range v.res.Approvals {
 		if a.Verified {
 			v.res.Levels = append(v.res.Levels, "approval of "+a.Proposal+" verified")

@@ -2,11 +2,8 @@ package verify_test
 
 import (
 	"bytes"
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -93,35 +90,6 @@ func TestADirectoryWithoutLedgerIsNamed(t *testing.T) {
 	}
 	_, err := verify.Path(t.Context(), empty, verify.Options{Require: []string{"luck"}})
 	require.ErrorContains(t, err, `unknown requirement "luck"`)
-}
-
-// TestAFlippedBitOfAnyKindOfFileIsFound flips one bit in the first file of every folder and ending.
-func TestAFlippedBitOfAnyKindOfFileIsFound(t *testing.T) {
-	t.Parallel()
-	dir, _ := campaign(t)
-	digits := regexp.MustCompile(`[0-9a-f]{6,}|[0-9]+`)
-	seen := map[string]bool{}
-	require.NoError(t, filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
-		require.NoError(t, err)
-		kind := path.Join(digits.ReplaceAllString(filepath.Dir(file), "N"), filepath.Ext(file))
-		if d.IsDir() || seen[kind] {
-			return nil
-		}
-		if seen[kind] = true; len(seen)%sample != 0 {
-			return nil
-		}
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
-		broken := bytes.Clone(raw)
-		broken[len(broken)/2] ^= 4
-		require.NoError(t, os.WriteFile(file, broken, 0o600))
-		res := check(t, dir, verify.Options{})
-		require.NotNilf(t, res.First, "a flipped bit in %s", file)
-		require.NoError(t, os.WriteFile(file, raw, 0o600))
-		return nil
-	}))
-	require.Greater(t, len(seen), 10)
-	require.True(t, check(t, dir, verify.Options{}).OK, "restored")
 }
 
 func TestPlainDamageIsFound(t *testing.T) {
