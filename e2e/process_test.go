@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -71,9 +72,21 @@ func (w *world) serveHTTP(era string) (*process, *server.Client) {
 	p := w.serve("--http", "127.0.0.1:0")
 	p.http = true
 	require.Eventually(w.t, func() bool { return servedAt.MatchString(p.errors()) }, 20*time.Second, 20*time.Millisecond)
-	c, err := server.DialHTTP(w.t.Context(), servedAt.FindString(p.errors()), server.DialOptions{Era: era, Name: "e2e", Version: "0"})
+	c, err := server.DialHTTP(w.t.Context(), servedAt.FindString(p.errors()), server.DialOptions{Era: era, Name: "e2e", Version: "0", Token: w.token()})
 	require.NoError(w.t, err)
 	return p, c
+}
+
+// token is what a server that serves HTTP wrote beside hosts.yaml, for its own account alone.
+func (w *world) token() string {
+	w.t.Helper()
+	path := filepath.Join(w.home, "config", "http-token")
+	raw, err := os.ReadFile(path)
+	require.NoError(w.t, err)
+	info, err := os.Stat(path)
+	require.NoError(w.t, err)
+	require.Equal(w.t, os.FileMode(0o600), info.Mode())
+	return strings.TrimSpace(string(raw))
 }
 
 // kill is kill -9.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/client"
@@ -44,6 +46,10 @@ type DialOptions struct {
 	Era     string // Era2026 when empty
 	Name    string // of the client
 	Version string
+	// Token is the bearer token of a server that speaks HTTP on TCP.
+	Token string
+	// Socket is the path of a server's Unix socket; the URL then only names Path.
+	Socket string
 	// Progress takes the server's progress notifications; nil drops them.
 	Progress func(message string, done, total float64)
 }
@@ -64,7 +70,18 @@ func DialPipes(ctx context.Context, from io.Reader, to io.WriteCloser, opts Dial
 
 // DialHTTP speaks to the server at url.
 func DialHTTP(ctx context.Context, url string, opts DialOptions) (*Client, error) {
-	t, err := transport.NewStreamableHTTP(url, transport.WithHTTPLogger(slog.New(slog.DiscardHandler)))
+	how := []transport.StreamableHTTPCOption{transport.WithHTTPLogger(slog.New(slog.DiscardHandler))}
+	if opts.Token != "" {
+		how = append(how, transport.WithHTTPHeaders(map[string]string{"Authorization": "Bearer " + opts.Token}))
+	}
+	if opts.Socket != "" {
+		how = append(how, transport.WithHTTPBasicClient(&http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", opts.Socket)
+			},
+		}}))
+	}
+	t, err := transport.NewStreamableHTTP(url, how...)
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)
 	}

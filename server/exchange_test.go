@@ -174,6 +174,7 @@ func overHTTP(t *testing.T, era string, calls []string) string {
 	post := func(raw []byte) string {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(raw))
 		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+token)
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Accept", "application/json, text/event-stream")
 		req.Header.Set("Mcp-Protocol-Version", era)
@@ -220,7 +221,7 @@ func startHTTP(t *testing.T, s *server.Server) string {
 	l, err := server.Listen(t.Context(), "127.0.0.1:0")
 	require.NoError(t, err)
 	done := make(chan error, 1)
-	go func() { done <- s.ServeListener(t.Context(), l) }()
+	go func() { done <- s.ServeListener(t.Context(), l, token) }()
 	t.Cleanup(func() {
 		if err := <-done; err != nil {
 			t.Errorf("ServeListener: %v", err)

@@ -157,3 +157,6 @@ func requireNoGoWords(t *testing.T, raw string) {
 		}
 	}
 }
+
+// token lets tests in over TCP.
+const token = "a-token-of-the-tests-with-more-than-32-bytes"

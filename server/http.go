@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -24,15 +22,6 @@ const Path = "/mcp"
 
 // sessionTTL frees what the library keeps of clients that left without a word.
 const sessionTTL = time.Hour
-
-// ServeHTTP listens on addr, "127.0.0.1:8080", and answers at Path until ctx is done. Only loopback is served.
-func (s *Server) ServeHTTP(ctx context.Context, addr string) error {
-	l, err := Listen(ctx, addr)
-	if err != nil {
-		return err
-	}
-	return s.ServeListener(ctx, l)
-}
 
 // Listen opens a listener for ServeListener and refuses any address but loopback. Port 0 takes a free one.
 func Listen(ctx context.Context, addr string) (net.Listener, error) {
@@ -58,24 +47,20 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// isLoopback says whether host is this machine for itself only.
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
+// ServeListener answers HTTP clients on l at Path until ctx is done, and closes l. On TCP a client has to show the bearer
+// token, of at least 32 bytes; a Unix socket has the permissions of its file, and token may be empty.
+func (s *Server) ServeListener(ctx context.Context, l net.Listener, token string) error {
+	who, err := newEntrance(l, token)
+	if err != nil {
+		return errors.Join(err, l.Close())
 	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
-}
-
-// ServeListener answers HTTP clients on l until ctx is done, and closes l.
-func (s *Server) ServeListener(ctx context.Context, l net.Listener) error {
 	library := mcpgo.NewStreamableHTTPServer(s.mcp,
 		mcpgo.WithDisableStreaming(true), // nothing is ever sent outside of an answer
 		mcpgo.WithSessionIdleTTL(sessionTTL),
 		mcpgo.WithStreamableHTTPLogger(s.log),
 	)
 	mux := http.NewServeMux()
-	mux.Handle(Path, &httpDoor{s: s, next: library})
+	mux.Handle(Path, &httpDoor{s: s, who: who, next: library})
 	calls, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h := &http.Server{
@@ -86,7 +71,7 @@ func (s *Server) ServeListener(ctx context.Context, l net.Listener) error {
 	stopped := make(chan struct{})
 	unwatch := context.AfterFunc(ctx, func() { s.stop(ctx, h); close(stopped) })
 	defer unwatch()
-	err := h.Serve(l)
+	err = h.Serve(l)
 	if errors.Is(err, http.ErrServerClosed) {
 		<-stopped
 		err = nil
@@ -105,10 +90,11 @@ func (s *Server) stop(ctx context.Context, h *http.Server) {
 	}
 }
 
-// httpDoor stands in front of the library: it turns away foreign pages, bounds a message, and shows every message to
+// httpDoor stands in front of the library: it turns away who may not come in, bounds a message, and shows every message to
 // the transcript.
 type httpDoor struct {
 	s     *Server
+	who   entrance
 	next  http.Handler
 	count atomic.Int64
 }
@@ -121,8 +107,8 @@ func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	if origin := r.Header.Get("Origin"); origin != "" && !isLocalOrigin(origin) {
-		http.Error(w, "pages of other origins may not call this server", http.StatusForbidden)
+	if d.who.refuse(w, r) {
+		d.s.log.Warn("refused at the door", "from", r.RemoteAddr, "host", r.Host, "origin", r.Header.Get("Origin"))
 		return
 	}
 	if r.Method != http.MethodPost {
@@ -140,11 +126,4 @@ func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t := &tee{ResponseWriter: w, s: d.s, session: session, received: body}
 	d.next.ServeHTTP(t, r)
 	t.finish()
-}
-
-// isLocalOrigin says whether a page of origin was served by this machine. The library checks the Host header, which
-// stops a foreign name that resolves to us; this stops a foreign page that names us.
-func isLocalOrigin(origin string) bool {
-	u, err := url.Parse(origin)
-	return err == nil && isLoopback(u.Hostname())
 }

@@ -89,6 +89,7 @@ func TestClientInBothErasAndTransports(t *testing.T) {
 					c = dialPipes(t, server.New(options()), opts)
 				} else {
 					var err error
+					opts.Token = token
 					c, err = server.DialHTTP(t.Context(), startHTTP(t, server.New(options())), opts)
 					require.NoError(t, err)
 					t.Cleanup(func() { _ = c.Close() })
@@ -233,11 +234,11 @@ func TestDoneContextEndsBothTransports(t *testing.T) {
 	l, err := server.Listen(ctx, "127.0.0.1:0")
 	require.NoError(t, err)
 	done := make(chan error, 2)
-	go func() { done <- s.ServeListener(ctx, l) }()
+	go func() { done <- s.ServeListener(ctx, l, token) }()
 	block, _ := io.Pipe()
 	go func() { done <- s.ServeStdio(ctx, block, io.Discard) }()
 	go func() {
-		c, err := server.DialHTTP(t.Context(), "http://"+l.Addr().String()+server.Path, server.DialOptions{})
+		c, err := server.DialHTTP(t.Context(), "http://"+l.Addr().String()+server.Path, server.DialOptions{Token: token})
 		if err == nil {
 			_, _ = c.Call(t.Context(), "wait", nil)
 		}
@@ -329,8 +330,11 @@ func post(t *testing.T, url string, raw []byte, header map[string]string) (int, 
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
+	req.Header.Set("Authorization", "Bearer "+token)
 	for k, v := range header {
-		req.Header.Set(k, v)
+		if req.Header.Set(k, v); v == "" {
+			req.Header.Del(k)
+		}
 	}
 	if h := header["Host"]; h != "" {
 		req.Host = h
@@ -367,28 +371,50 @@ func TestHTTPTurnsForeignPagesAway(t *testing.T) {
 		"a foreign page":     {map[string]string{"Origin": "https://evil.example"}, http.StatusForbidden},
 		"a page of no place": {map[string]string{"Origin": "null"}, http.StatusForbidden},
 		"a rebound name":     {map[string]string{"Host": "evil.example"}, http.StatusForbidden},
+		"a rebound port":     {map[string]string{"Host": "evil.example:8730"}, http.StatusForbidden},
+		"a name like ours":   {map[string]string{"Host": "localhost.evil.example"}, http.StatusForbidden},
+		"our name":           {map[string]string{"Host": "LOCALHOST:8730"}, http.StatusOK},
+		"our other address":  {map[string]string{"Host": "[::1]:8730"}, http.StatusOK},
+		"all addresses":      {map[string]string{"Host": "0.0.0.0"}, http.StatusForbidden},
+		"a page's form":      {map[string]string{"Sec-Fetch-Site": "cross-site"}, http.StatusForbidden},
+		"no token":           {map[string]string{"Authorization": ""}, http.StatusUnauthorized},
+		"an empty token":     {map[string]string{"Authorization": "Bearer "}, http.StatusUnauthorized},
+		"a wrong token":      {map[string]string{"Authorization": "Bearer " + token + "x"}, http.StatusUnauthorized},
+		"half a token":       {map[string]string{"Authorization": "Bearer " + token[:20]}, http.StatusUnauthorized},
+		"the token alone":    {map[string]string{"Authorization": token}, http.StatusUnauthorized},
+		"another scheme":     {map[string]string{"Authorization": "Basic " + token}, http.StatusUnauthorized},
+		"a scheme in small":  {map[string]string{"Authorization": "bearer " + token}, http.StatusOK},
+		"a page without one": {map[string]string{"Authorization": "", "Origin": "https://evil.example"}, http.StatusForbidden},
 	} {
 		header := modern("tools/list")
 		maps.Copy(header, c.header)
 		status, body := post(t, url, call, header)
 		require.Equal(t, c.status, status, "%s: %s", name, body)
 	}
-	status, _ := post(t, url, bytes.Repeat([]byte("x"), 17<<20), nil)
+	status, _ := post(t, url+"?token="+token, call, map[string]string{"Authorization": ""})
+	require.Equal(t, http.StatusUnauthorized, status, "a token in the address would be in logs")
+	status, _ = post(t, url, bytes.Repeat([]byte("x"), 17<<20), nil)
 	require.Equal(t, http.StatusRequestEntityTooLarge, status)
 	status, _ = post(t, strings.TrimSuffix(url, server.Path)+"/other", call, nil)
 	require.Equal(t, http.StatusNotFound, status)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	require.NoError(t, err)
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	require.NoError(t, res.Body.Close())
-	require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
+	for _, want := range []int{http.StatusUnauthorized, http.StatusMethodNotAllowed} { // without the token, and with it
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, want, res.StatusCode)
+		if want == http.StatusUnauthorized {
+			require.Equal(t, `Bearer realm="sotaloop"`, res.Header.Get("WWW-Authenticate"))
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 }
 
 func TestOnlyLoopbackIsServed(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{":8080", "0.0.0.0:8080", "[::]:8080", "192.168.1.1:8080", "example.com:8080"} {
-		err := server.New(options()).ServeHTTP(t.Context(), addr)
+		_, err := server.Listen(t.Context(), addr)
 		f, ok := fault.As(err)
 		require.True(t, ok, addr)
 		require.Equal(t, fault.Denied, f.Code)

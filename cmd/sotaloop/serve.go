@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -29,11 +30,17 @@ func runServe(ctx context.Context, s streams, args []string) error {
 	set := flag.NewFlagSet("serve", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	dir := set.String("home", "", "folder of configuration and state")
-	http := set.String("http", "", "serve streamable HTTP on this loopback address")
+	var at httpFlags
+	set.StringVar(&at.addr, "http", "", "serve streamable HTTP on this loopback address")
+	set.StringVar(&at.token, "token-file", "", "bearer token of --http; made where there is none; default: http-token beside hosts.yaml")
+	set.StringVar(&at.socket, "unix", "", "serve streamable HTTP on this Unix socket, for this account alone")
 	workerDir := set.String("worker-dir", "", "folder with sotaloop-linux-<arch>")
 	if err := set.Parse(args); err != nil || set.NArg() > 0 {
 		return fault.New(fault.InvalidInput, "serve: unknown arguments %q", fmt.Sprint(args)).
-			Hint("usage: sotaloop serve [--home DIR] [--http 127.0.0.1:PORT] [--worker-dir DIR]")
+			Hint("usage: sotaloop serve [--home DIR] [--http 127.0.0.1:PORT [--token-file FILE] | --unix SOCKET] [--worker-dir DIR]")
+	}
+	if at.addr != "" && at.socket != "" || at.token != "" && at.addr == "" {
+		return fault.New(fault.InvalidInput, "serve takes one of --http, with its --token-file, and --unix").At("http", at.addr).Hint("leave one out")
 	}
 	h, err := findHome(*dir)
 	if err != nil {
@@ -59,15 +66,41 @@ func runServe(ctx context.Context, s streams, args []string) error {
 		case <-ctx.Done():
 		}
 	}()
-	if *http != "" {
-		l, err := server.Listen(ctx, *http)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(s.Err, "sotaloop: serving MCP on http://%s%s\n", l.Addr(), server.Path)
-		return srv.ServeListener(ctx, l)
+	switch {
+	case at.addr != "":
+		return at.serveTCP(ctx, s, h, srv)
+	case at.socket != "":
+		return at.serveUnix(ctx, s, srv)
 	}
 	return srv.ServeStdio(ctx, s.In, s.Out)
+}
+
+// httpFlags say where HTTP is served, and to whom.
+type httpFlags struct{ addr, token, socket string }
+
+func (f httpFlags) serveTCP(ctx context.Context, s streams, h home, srv *server.Server) error {
+	if f.token == "" {
+		f.token = filepath.Join(h.config, "http-token")
+	}
+	token, err := tokenFile(f.token)
+	if err != nil {
+		return err
+	}
+	l, err := server.Listen(ctx, f.addr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Err, "sotaloop: serving MCP on http://%s%s to whoever sends the header Authorization: Bearer and the token in %s\n", l.Addr(), server.Path, f.token)
+	return srv.ServeListener(ctx, l, token)
+}
+
+func (f httpFlags) serveUnix(ctx context.Context, s streams, srv *server.Server) error {
+	l, err := server.ListenUnix(ctx, f.socket)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Err, "sotaloop: serving MCP on the Unix socket %s, at %s, to this account\n", f.socket, server.Path)
+	return srv.ServeListener(ctx, l, "")
 }
 
 // loopPrompt starts the loop by name: the shipped skill, and what the person gave.
