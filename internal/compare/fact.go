@@ -29,6 +29,7 @@ const (
 	RuleHoldOut       = "fair.hold-out"
 	RuleEqualEffort   = "fair.equal-effort"
 	RuleQuietHost     = "fair.quiet-host"
+	RuleGenuineEngine = "fair.genuine-engine"
 	RuleRealHost      = "evid.real-host"
 	RuleSLAFirst      = "fair.sla-first"
 	RuleRowStatus     = "fair.row-status"
@@ -40,7 +41,7 @@ func Rules() []string {
 	return []string{
 		RuleSameClient, RuleSameWorkload, RuleSameSLA, RuleSameModel, RuleSamePrecision, RuleSameHardware, RuleSameThreads, RuleSameCache,
 		RuleSameContract, RuleSameCandidate, RuleSameOutput, RuleInterleaved, RuleReplicates, RuleEverySide, RuleHoldOut,
-		RuleEqualEffort, RuleQuietHost, RuleRealHost, RuleSLAFirst, RuleRowStatus, RuleNotMeasured,
+		RuleEqualEffort, RuleQuietHost, RuleGenuineEngine, RuleRealHost, RuleSLAFirst, RuleRowStatus, RuleNotMeasured,
 	}
 }
 

@@ -46,12 +46,45 @@ func pairUp(target, other []*Row, t Terms) pairing {
 		}
 	}
 	p.refused = append(p.refused, alternates(p.pairs)...)
+	p.refused = append(p.refused, slices.Concat(oneEngine(target), oneEngine(other))...)
 	p.warnings = append(p.warnings, orderWarning(p.pairs, t)...)
+	p.warnings = append(p.warnings, modifiedWarning(target, other)...)
 	if !t.Campaign {
 		p.refused = append(p.refused, oneMeasurement(slices.Concat(target, other))...)
 		p.warnings = append(p.warnings, doubts(p.pairs)...)
 	}
 	return p
+}
+
+// oneEngine refuses a side whose launches were not all of one engine. Rows that do not say, of an older release or of
+// launches that failed, are none.
+func oneEngine(rows []*Row) []Refusal {
+	var said *Row
+	for _, r := range rows {
+		switch {
+		case r.Engine == nil:
+		case said == nil:
+			said = r
+		case said.Engine.SHA256 != r.Engine.SHA256:
+			return []Refusal{{Rule: RuleGenuineEngine, Field: "engine.sha256", Got: r.Engine.SHA256, Want: said.Engine.SHA256,
+				What: fmt.Sprintf("the engine at %s is another than at %s: programs, packages or what runs before them changed between the launches", place(r), place(said))}}
+		}
+	}
+	return nil
+}
+
+// modifiedWarning says which sides were measured with an engine that is not what it is called.
+func modifiedWarning(sides ...[]*Row) []string {
+	var out []string
+	for _, rows := range sides {
+		for _, r := range rows {
+			if e := r.Engine; e != nil && len(e.Modified) > 0 {
+				out = append(out, fmt.Sprintf("%s: the engine of %s is modified, and nothing is claimed against it: %s", RuleGenuineEngine, r.SideName(), Printable(e.Modified[0])))
+				break
+			}
+		}
+	}
+	return out
 }
 
 // add keeps a pair unless one of its points can neither win nor lose.

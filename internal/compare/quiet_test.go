@@ -47,3 +47,39 @@ func TestUnevenLoadKnowsItsRows(t *testing.T) {
 		require.Empty(t, compare.UnevenLoad(&rows[0], &rows[1]), name)
 	}
 }
+
+// engines gives rows of both sides what their engines were found to be.
+func engines(rows []compare.Row, target, other compare.Engine) []compare.Row {
+	edit(rows, contract.SGLang, func(r *compare.Row) { e := target; r.Engine = &e })
+	return edit(rows, contract.VLLM, func(r *compare.Row) { e := other; r.Engine = &e })
+}
+
+func TestAnEngineThatChangesBetweenLaunches(t *testing.T) {
+	t.Parallel()
+	rows := engines(blocks(8, 0.1, 0.01), compare.Engine{SHA256: "aa"}, compare.Engine{SHA256: "bb"})
+	rows[9].Engine.SHA256 = "cc"
+	res, err := compare.Verdicts(rows, campaignTerms(8))
+	require.NoError(t, err)
+	require.Len(t, res.Refused, 1)
+	require.Equal(t, compare.RuleGenuineEngine, res.Refused[0].Rule)
+	require.Equal(t, "engine.sha256", res.Refused[0].Field)
+	require.Equal(t, "cc", res.Refused[0].Got)
+}
+
+// TestEnginesThatAreWhatTheySay compares two engines that differ from each other, as engines do, and rows of an older
+// release beside newer ones.
+func TestEnginesThatAreWhatTheySay(t *testing.T) {
+	t.Parallel()
+	rows := engines(blocks(8, 0.1, 0.01), compare.Engine{SHA256: "aa"}, compare.Engine{SHA256: "bb"})
+	rows[3].Engine = nil
+	v := only(t, rows, campaignTerms(8))
+	require.Equal(t, stats.Win, v.Verdict)
+	require.NotContains(t, strings.Join(v.Warnings, " "), "modified")
+}
+
+func TestAModifiedCompetitor(t *testing.T) {
+	t.Parallel()
+	rows := engines(blocks(8, 0.1, 0.01), compare.Engine{SHA256: "aa"}, compare.Engine{SHA256: "bb", Modified: []string{"vllm/core.py of vllm differs from its RECORD"}})
+	v := only(t, rows, campaignTerms(8))
+	require.Contains(t, strings.Join(v.Warnings, "\n"), "fair.genuine-engine: the engine of vllm-main is modified, and nothing is claimed against it: vllm/core.py of vllm differs from its RECORD")
+}

@@ -77,6 +77,8 @@ type Row struct {
 
 	Rate *bench.RateResult `json:"rate_search,omitempty"` // of a rate search; the metrics are of its Chosen load point
 
+	Engine *Engine `json:"engine,omitempty"` // what the engine was found to be after the point
+
 	SpecDecode    *SpecDecode    `json:"spec_decode"`
 	PhaseMetrics  *PhaseMetrics  `json:"phase_metrics"`
 	Cache         *Cache         `json:"cache"`
@@ -157,6 +159,14 @@ type Audit struct {
 	ClientCPU     *float64 `json:"client_cpu_share"`
 	ForeignCPU    *float64 `json:"foreign_cpu_share,omitempty"` // CPU time outside the campaign ÷ the host's capacity
 	PSICPU        *float64 `json:"psi_cpu_some_pct,omitempty"`  // of the time some task waited for a CPU, the campaign's own included
+}
+
+// Engine is what was found of the engine that a row was measured with.
+type Engine struct {
+	Identity string `json:"identity"` // wheel, editable, simulated, or none: nothing is known of it
+	SHA256   string `json:"sha256"`   // of programs, packages and what runs before them: equal in all launches of one build
+	// Modified says why it is not the engine that it is called: such a row supports no claim against it.
+	Modified []string `json:"modified,omitempty"`
 }
 
 // SpecDecode is the speculative decoding state of a launch.

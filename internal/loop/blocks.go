@@ -304,6 +304,9 @@ func rowWarnings(rows []compare.Row) []string {
 		if r.Rate != nil {
 			countRate(count, r)
 		}
+		if e := r.Engine; e != nil && len(e.Modified) > 0 {
+			count[fmt.Sprintf("points of %s are of a modified engine, and support no claim against it: %s", r.Side, hostText(e.Modified[0], 160))]++
+		}
 		if a := r.Audit; a != nil {
 			if a.ClientLimited {
 				count["points were limited by the client and can neither win nor lose"]++

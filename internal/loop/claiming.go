@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sotaloop/sotaloop/hosts"
+	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/rules"
 )
 
@@ -13,7 +14,7 @@ func (s *State) claim() string {
 	broken := rules.Every(rules.AtClaim, &rules.Facts{Contract: s.Contract, Claim: s.claimFacts()})
 	var limits []string
 	for _, v := range broken {
-		if v.Rule == "evid.real-host" || v.Rule == "claim.decided" {
+		if v.Rule == "evid.real-host" || v.Rule == "claim.decided" || v.Rule == compare.RuleGenuineEngine {
 			return s.noClaim() + v.What
 		}
 		limits = append(limits, v.Rule+": "+v.What)
@@ -44,6 +45,7 @@ func (s *State) claimFacts() *rules.ClaimFacts {
 	if s.Contract.Host.Device == hosts.DeviceCPU {
 		f.Mark = "measured on a CPU host"
 	}
+	f.Modified = s.modifiedEngines()
 	effort := s.effort()
 	for _, side := range s.Contract.Sides() {
 		if e, ok := effort[side.Entry]; ok {
@@ -66,6 +68,20 @@ func (s *State) claimFacts() *rules.ClaimFacts {
 		}
 	}
 	return f
+}
+
+// modifiedEngines are the comparison sides whose blocks were measured with an engine that is not what it is called, each
+// with the first reason.
+func (s *State) modifiedEngines() map[string]string {
+	out := map[string]string{}
+	for _, side := range s.Contract.Against {
+		for _, r := range s.Rows(compare.PhaseBlock, useMain) {
+			if e := r.Engine; r.Side == side.Entry && e != nil && len(e.Modified) > 0 && out[side.Entry] == "" {
+				out[side.Entry] = short(e.Modified[0], 200)
+			}
+		}
+	}
+	return out
 }
 
 // lastRevalidation is the newest patch's end, nil where none was revalidated.

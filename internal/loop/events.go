@@ -131,7 +131,9 @@ type LaunchEnded struct {
 	Command   string             `json:"command"`
 	Pinning   *worker.Pinning    `json:"pinning,omitempty"` // on CPU hosts
 	Memory    *worker.TreeMemory `json:"memory,omitempty"`  // on CPU hosts
-	Cold      *ColdLaunch        `json:"cold,omitempty"`    // before it, where it was a build's first on the host
+	// Engine is what the ready engine was: its identity, names in its environment, foreign libraries, processes.
+	Engine *worker.EngineFacts `json:"engine,omitempty"`
+	Cold   *ColdLaunch         `json:"cold,omitempty"` // before it, where it was a build's first on the host
 }
 
 // ColdLaunch is a build's first launch on a host, in which kernels are compiled: it measures nothing, is no candidate's,

@@ -38,6 +38,7 @@ type launchSoFar struct {
 	loaded map[string]string
 	fail   *worker.Failure
 	info   string
+	engine *worker.EngineFacts // what the ready engine showed of itself
 	log    *ledger.Artifact
 	told   map[string]bool // points and captures whose end is known
 	cancel *worker.Failure // how a point was canceled
@@ -76,7 +77,7 @@ func (in *intake) one(ctx context.Context, client *worker.Client, e worker.Event
 	case worker.EventLaunchStarted:
 		l.began, l.pinned = e.ElapsedS, e.Pinning
 	case worker.EventLaunchReady:
-		l.phases, l.loaded, l.info = e.Phases, e.Loaded, e.Info
+		l.phases, l.loaded, l.info, l.engine = e.Phases, e.Loaded, e.Info, e.Engine
 		return in.correctCost(ctx, l, e)
 	case worker.EventLaunchFailed:
 		l.fail = e.Failure
@@ -156,7 +157,7 @@ func (in *intake) stopped(ctx context.Context, client *worker.Client, l *launchS
 	end := LaunchEnded{
 		Launch: l.spec.ID, RunID: in.plan.RunID, Candidate: l.spec.Candidate, Entry: l.spec.Entry, Phase: l.spec.Phase, Block: l.spec.Block,
 		State: state, Failure: l.fail, PhasesS: l.phases, SecondsS: e.ElapsedS - l.began, Loaded: l.loaded, Log: l.log,
-		Command: commandLine(l.spec), Pinning: l.pinned, Memory: e.Memory, Cold: l.cold,
+		Command: commandLine(l.spec), Pinning: l.pinned, Memory: e.Memory, Cold: l.cold, Engine: l.engine,
 	}
 	if l.spec.Overlay != nil {
 		end.Tree = l.spec.Overlay.Tree

@@ -235,7 +235,7 @@ func (s *State) PlannedRow(l worker.Launch, p worker.Point, got compare.Row) com
 	row := baseRow(s, &launchSoFar{spec: l}, p)
 	row.Status, row.FailureReason, row.StartedAt, row.WarmupRequests = got.Status, got.FailureReason, got.StartedAt, got.WarmupRequests
 	row.Metrics, row.Audit, row.Cache, row.RepeatIndex = got.Metrics, got.Audit, withHitRate(got.Cache, got.Metrics), got.RepeatIndex
-	row.Rate = got.Rate
+	row.Rate, row.Engine = got.Rate, got.Engine
 	row.RawSHA256, row.Artifacts.RawResult = got.RawSHA256, got.Artifacts.RawResult
 	row.Interference = row.Audit != nil && row.Audit.Untrusted
 	row.Hardware.ClientCores = got.Hardware.ClientCores

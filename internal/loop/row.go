@@ -116,6 +116,9 @@ func measuredRow(s *State, l *launchSoFar, p worker.Point, e worker.Event) compa
 		on := e.Cache != "flushed"
 		row.Cache = withHitRate(&compare.Cache{PrefixCacheEnabled: &on}, row.Metrics)
 	}
+	if c := e.Checked; c != nil {
+		row.Engine = &compare.Engine{Identity: c.Identity, SHA256: c.SHA256, Modified: c.Modified}
+	}
 	row.Interference = row.Audit != nil && row.Audit.Untrusted
 	judge(&row)
 	return row

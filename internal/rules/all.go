@@ -82,6 +82,7 @@ func checked() []Rule {
 		check("claim.scope", "Words that end in a report claim nothing beyond the recorded model, workload, hardware, commits, precision and SLA.", []int{1}, []Moment{AtPropose, AtCancel}, claimScope),
 		check("flow.one-proposal", "One proposal is open at a time.", []int{69}, []Moment{AtPropose}, oneProposal),
 		check("claim.decided", "A claim rests on a decided verdict of a study that can give one.", []int{103}, []Moment{AtClaim}, claimDecided),
+		check("fair.genuine-engine", "An engine is what was installed, from before its first point to after its last; one that was modified is marked, and nothing is claimed against it.", nil, []Moment{AtClaim}, genuineEngine).in(compareRoom),
 		check("fair.equal-effort", "A win over a side whose search got less is shown as such and cannot be called the best observed.", []int{19, 20, 29}, []Moment{AtClaim}, equalEffort).in(compareRoom),
 		check("patch.output-equal", "A patched target answers what the base answers, within what two launches of the base differ by.", []int{65, 78}, []Moment{AtClaim}, outputEqual),
 		check("patch.unseen-shapes", "A gain holds on shapes drawn after the approval, which nobody could know before.", nil, []Moment{AtClaim}, unseenShapes),

@@ -2,7 +2,9 @@ package rules
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
@@ -31,6 +33,15 @@ func claimDecided(f *Facts) *Violation {
 		return &Violation{What: "a look gives no verdict", Field: "study", Got: string(f.Contract.Study), Want: []string{"sota", "tune", "ab"}, Fix: "open a campaign of another study"}
 	case f.Claim.Verdict == "none":
 		return &Violation{What: "nothing was decided", Field: "verdict", Got: "none", Want: []string{"win", "equivalent"}, Fix: "measure the blocks of a look and take the verdict"}
+	}
+	return nil
+}
+
+// genuineEngine refuses a claim against a side that was measured with an engine that is not what it is called.
+func genuineEngine(f *Facts) *Violation {
+	for _, side := range slices.Sorted(maps.Keys(f.Claim.Modified)) {
+		return &Violation{What: fmt.Sprintf("the engine of %s is modified: %s", side, f.Claim.Modified[side]), Field: "engine", Got: side, Want: []string{"an engine as it was installed"},
+			Fix: "install it into a fresh environment with nothing that runs before it, and measure it in a new campaign"}
 	}
 	return nil
 }

@@ -175,8 +175,9 @@ type ClaimFacts struct {
 	Simulated bool
 	Mark      string // of a host whose rows carry no claim about GPUs, with what it means
 	Effort    []EffortFact
-	Patched   bool   // the verdict is of a patched target
-	Outputs   string // equal, differ, not_measured
+	Modified  map[string]string // comparison side whose engine is not what it is called → why
+	Patched   bool              // the verdict is of a patched target
+	Outputs   string            // equal, differ, not_measured
 	OutputWhy string
 	Unseen    []VerdictFact // patched against base on shapes drawn after the approval
 }

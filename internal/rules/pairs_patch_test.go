@@ -257,6 +257,11 @@ func claimPairs() map[string]pair {
 			"a simulator":         func(f *rules.Facts) { f.Claim.Simulated = true },
 			"a CPU says of a GPU": func(f *rules.Facts) { f.Claim.Mark = "measured on a CPU host" },
 		}},
+		"fair.genuine-engine": {honest: atClaim, cheats: map[string]func(*rules.Facts){
+			"a shim for a competitor": func(f *rules.Facts) {
+				f.Claim.Modified = map[string]string{"vllm": "bin/vllm of vllm differs from its RECORD"}
+			},
+		}},
 		"fair.equal-effort": {honest: atClaim, cheats: map[string]func(*rules.Facts){
 			"fewer launches":       theirs(func(e *rules.EffortFact) { e.Launches = 9 }),
 			"fewer values, knobs":  theirs(func(e *rules.EffortFact) { e.Knobs, e.Tried = 1, 2 }),

@@ -3,8 +3,10 @@ package verify
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/sotaloop/sotaloop/internal/chain"
+	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/loop"
 	"github.com/sotaloop/sotaloop/internal/worker"
@@ -141,6 +143,9 @@ func (v *verifier) launchEnd(end *loop.LaunchEnded) error {
 	if err := equal(loop.PlannedEnd(spec, *end), *end); err != nil {
 		return fmt.Errorf("launch %s: %w", end.Launch, err)
 	}
+	if err := v.engine(end); err != nil {
+		return fmt.Errorf("launch %s: %w", end.Launch, err)
+	}
 	if spec.Overlay == nil || end.State != "ok" {
 		return v.everyPoint(spec, end)
 	}
@@ -150,6 +155,32 @@ func (v *verifier) launchEnd(end *loop.LaunchEnded) error {
 		}
 	}
 	return v.everyPoint(spec, end)
+}
+
+// engine checks that every row of a launch tells of the engine what its launch found: neither a digest nor a finding may be
+// left out.
+func (v *verifier) engine(end *loop.LaunchEnded) error {
+	if end.Engine == nil || end.Engine.Identity == nil {
+		return nil // of a release before identities, or not ready
+	}
+	id := end.Engine.Identity
+	for _, p := range v.state.Points {
+		e := p.Row.Engine
+		switch {
+		case p.Row.LaunchID != end.Launch || e == nil && p.Row.Status != compare.StatusOK:
+			continue
+		case e == nil:
+			return fmt.Errorf("the row of point %s does not say what engine it is of", p.Point)
+		case e.SHA256 != id.Sum() || e.Identity != id.Kind:
+			return fmt.Errorf("the row of point %s is of a %s engine %.12s, the launch found %s %.12s", p.Point, e.Identity, e.SHA256, id.Kind, id.Sum())
+		}
+		for _, why := range slices.Concat(id.Modified, end.Engine.Suspect) {
+			if !slices.Contains(e.Modified, why) {
+				return fmt.Errorf("the row of point %s leaves out that %s", p.Point, why)
+			}
+		}
+	}
+	return nil
 }
 
 // everyPoint refuses a launch whose points have no rows: a failed row that was left out would make a side look better.

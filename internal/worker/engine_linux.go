@@ -15,9 +15,13 @@ import (
 	"time"
 
 	"github.com/sotaloop/sotaloop/internal/framework"
+	"github.com/sotaloop/sotaloop/internal/genuine"
 )
 
 const engineLog = "engine.log"
+
+// byteCode ends the name of the folder, beside that of the JIT caches, that holds a build's compiled Python modules.
+const byteCode = ".pyc"
 
 // engine is one server process that we started.
 type engine struct {
@@ -34,6 +38,8 @@ type engine struct {
 	cache   string       // its folder of JIT caches
 	cold    bool         // the first of its build here: it compiles, and measures nothing
 	sealed  bool         // it was sent rows of a private dataset
+	env     map[string]string
+	id      *genuine.Identity // what it is, as installed before it started
 
 	exited chan struct{} // closed when the process has been waited for
 	state  *os.ProcessState
@@ -94,6 +100,10 @@ func (r *runner) environ(e *engine, program string, fill *strings.Replacer) []st
 		"PATH": filepath.Dir(program) + ":/usr/local/bin:/usr/bin:/bin", "HOME": r.opts.Home, "LANG": "C.UTF-8",
 		"PYTHONUNBUFFERED": "1",
 	}
+	if exists(filepath.Join(filepath.Dir(filepath.Dir(program)), "pyvenv.cfg")) {
+		// What lies in __pycache__ is in no RECORD: byte code is compiled anew, and packages of the account's stay out.
+		env["PYTHONPYCACHEPREFIX"], env["PYTHONNOUSERSITE"] = e.cache+byteCode, "1"
+	}
 	for k, v := range e.launch.Env {
 		env[k] = fill.Replace(v)
 	}
@@ -111,6 +121,7 @@ func (r *runner) environ(e *engine, program string, fill *strings.Replacer) []st
 	if e.overlay != nil {
 		e.overlay.environ(env, filepath.Join(e.dir, proofDir))
 	}
+	e.env = env
 	list := make([]string, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])

@@ -32,7 +32,7 @@ func (r *runner) inspect(e *engine) *EngineFacts {
 		}
 		mapped, _ := os.ReadFile(dir + "/maps")
 		for _, path := range parseLibraries(string(mapped)) {
-			if !isUsual(path, home) {
+			if !isUsual(path, home) && !strings.HasPrefix(path, e.cache+"/") {
 				libraries[cleanLine(path, 300)] = true
 			}
 		}
@@ -40,6 +40,7 @@ func (r *runner) inspect(e *engine) *EngineFacts {
 	f.EnvNames, f.Libraries = slices.Sorted(maps.Keys(names)), slices.Sorted(maps.Keys(libraries))
 	f.Libraries = f.Libraries[:min(len(f.Libraries), maxLibraries)]
 	slices.SortFunc(f.Processes, func(a, b Proc) int { return a.PID - b.PID })
+	f.Identity, f.Mounts, f.Suspect = e.id, mountsOf(e), r.suspect(e)
 	return f
 }
 

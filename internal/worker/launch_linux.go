@@ -107,6 +107,9 @@ func (r *runner) launchEngine(ctx context.Context, l *Launch, gpus gpuView) (*en
 	if err != nil {
 		return nil, &Failure{Class: framework.FailExited, Reason: cleanLine(err.Error(), maxReasonLine)}
 	}
+	if e.id, err = r.identify(ctx, e, program); err != nil {
+		return nil, ours(err)
+	}
 	if l.Overlay != nil {
 		if e.overlay, err = r.overlayOf(ctx, l, program); err != nil {
 			return nil, ours(err)

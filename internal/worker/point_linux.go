@@ -37,6 +37,7 @@ func (r *runner) measure(ctx context.Context, e *engine, p *Point) bench.Metrics
 	if r.undrawn {
 		return nil
 	}
+	ev.Checked = r.checkIdentity(ctx, e)
 	if ev.Failure != nil {
 		ev.Kind = EventPointFailed
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/framework"
+	"github.com/sotaloop/sotaloop/internal/genuine"
 )
 
 // PlanKind and PlanVersion name the format of a plan.
@@ -137,6 +138,7 @@ type Event struct {
 	Loaded   map[string]string  `json:"loaded,omitempty"`   // file → SHA-256 that the process proved it loaded
 	Info     string             `json:"info,omitempty"`     // resolved server arguments, JSON text, capped
 	Engine   *EngineFacts       `json:"engine,omitempty"`   // launch.ready
+	Checked  *EngineCheck       `json:"checked,omitempty"`  // point: what the engine was found to be after it
 	Failure  *Failure           `json:"failure,omitempty"`
 	Metrics  *bench.Metrics     `json:"metrics,omitempty"`
 	Audit    *bench.Audit       `json:"audit,omitempty"`
@@ -191,6 +193,17 @@ type EngineFacts struct {
 	EnvNames  []string `json:"env_names"` // names only, sorted
 	Libraries []string `json:"libraries"` // mapped shared objects outside the environment, the system and CUDA
 	Processes []Proc   `json:"processes"` // every process of the engine
+
+	Identity *genuine.Identity `json:"identity,omitempty"` // what is installed
+	Mounts   []string          `json:"mounts,omitempty"`   // file systems that hold program and packages, as "place type source"
+	Suspect  []string          `json:"suspect,omitempty"`  // what its processes show that its identity does not explain
+}
+
+// EngineCheck is a look at a running engine and its files. A row of an engine that was modified supports no claim against it.
+type EngineCheck struct {
+	Identity string   `json:"identity"` // one of genuine's kinds
+	SHA256   string   `json:"sha256"`   // of the identity
+	Modified []string `json:"modified,omitempty"`
 }
 
 // Failure says why a launch, point or capture failed.

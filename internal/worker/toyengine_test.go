@@ -29,6 +29,7 @@ type toy struct {
 	faults   []string
 	busy     atomic.Int32 // flushes to refuse
 	requests atomic.Int32
+	listener net.Listener
 	slots    chan struct{} // of which each serves one request at a time; nil: no limit
 	profile  atomic.Pointer[string]
 }
@@ -199,6 +200,7 @@ func (t *toy) serve(port string) int {
 		fmt.Println(err)
 		return 1
 	}
+	t.listener = l
 	if n, err := strconv.Atoi(t.value("busy")); err == nil {
 		t.busy.Store(int32(n))
 	}
@@ -228,6 +230,9 @@ func (t *toy) serve(port string) int {
 	}
 	fmt.Println("fired up and ready to roll")
 	_ = http.Serve(l, mux)
+	if t.value("drop-port") != "" {
+		time.Sleep(time.Hour)
+	}
 	return 0
 }
 
@@ -243,6 +248,10 @@ func (t *toy) complete(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	n := int(t.requests.Add(1))
+	if t.dropped(n) {
+		<-req.Context().Done()
+		return
+	}
 	t.jit(n)
 	if json.Unmarshal(body.Prompt, &ids) != nil {
 		ids = make([]int, len(strings.Fields(string(body.Prompt))))
@@ -295,6 +304,25 @@ func (t *toy) complete(w http.ResponseWriter, req *http.Request) {
 	}
 	fmt.Fprintf(w, "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d}}\n\ndata: [DONE]\n\n",
 		len(ids), body.MaxTokens, len(ids)+body.MaxTokens)
+}
+
+// dropped lets go of the port at the third request, and gives that away; later ones are answered once the file beside it
+// is there.
+func (t *toy) dropped(n int) bool {
+	path := t.value("drop-port")
+	if path == "" || n < 3 {
+		return false
+	}
+	if n == 3 {
+		_ = t.listener.Close()
+		_ = os.WriteFile(path, nil, 0o600)
+	}
+	for {
+		if _, err := os.Stat(path + ".go"); err == nil {
+			return false
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // gap is the time between two events of a stream.
