@@ -68,16 +68,16 @@ func (a *AllowedSigners) Principals(fingerprint string) []string {
 // Literal says whether a principal of a line is one name: not a pattern, not a negated one.
 func Literal(principal string) bool { return !strings.ContainsAny(principal, "*?!") }
 
-// Fingerprints lists the keys that may sign in a namespace, valid or not, sorted, with their kinds.
-func (a *AllowedSigners) Fingerprints(namespace string) []KeyInfo {
-	found := []KeyInfo{}
+// Names lists the literal principals that may sign in a namespace, sorted.
+func (a *AllowedSigners) Names(namespace string) []string {
+	names := []string{}
 	for _, l := range a.lines {
 		if l.namespaces == nil || matchesList(l.namespaces, namespace) {
-			found = append(found, describe(l.key))
+			names = append(names, slices.DeleteFunc(slices.Clone(l.principals), func(p string) bool { return !Literal(p) })...)
 		}
 	}
-	slices.SortFunc(found, func(x, y KeyInfo) int { return strings.Compare(x.Fingerprint, y.Fingerprint) })
-	return slices.Compact(found)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Len says how many keys are listed.

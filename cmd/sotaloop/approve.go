@@ -7,12 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
-	"path/filepath"
 	"strings"
-	"time"
 
-	"golang.org/x/crypto/ssh"
 	"golang.org/x/term"
 
 	"github.com/sotaloop/sotaloop/gitops"
@@ -20,25 +16,56 @@ import (
 	"github.com/sotaloop/sotaloop/internal/loop"
 )
 
-const approveUsage = "usage: sotaloop approve CAMPAIGN PROPOSAL [--home DIR] [--key FILE] [--principal NAME]"
+const approveUsage = `usage: sotaloop approve CAMPAIGN PROPOSAL [--key FILE] [--principal NAME] [--home DIR]
+       sotaloop approve CAMPAIGN PROPOSAL --export FILE [--principal NAME] [--home DIR]
+       sotaloop approve --import FILE.sig [--statement FILE] [--home DIR]
+       sotaloop approve --show FILE`
+
+// approveFlags are the flags of approve and reject.
+type approveFlags struct {
+	dir, key, principal, export, signature, statement, show, reason string
+}
+
+func (f *approveFlags) set(name string) *flag.FlagSet {
+	set := flag.NewFlagSet(name, flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.StringVar(&f.dir, "home", "", "folder of configuration and state")
+	set.StringVar(&f.key, "key", "", "private key file, a security key's handle, or the .pub of a key in the agent; without it, the keys of the ssh-agent")
+	set.StringVar(&f.principal, "principal", "", "name in allowed_signers; default: the key's")
+	set.StringVar(&f.export, "export", "", "write the bytes to be signed elsewhere")
+	return set
+}
 
 // runApprove shows what is to be signed and signs exactly those bytes, confirmed on the terminal. It has no switch that
-// answers for the person.
+// answers for the person; --import takes a signature that was made elsewhere, which does.
 func runApprove(ctx context.Context, s streams, args []string) error {
-	set := flag.NewFlagSet("approve", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	dir := set.String("home", "", "folder of configuration and state")
-	key := set.String("key", "", "private key file; without it, the keys of the ssh-agent")
-	principal := set.String("principal", "", "name in allowed_signers; default: the key's")
+	var f approveFlags
+	set := f.set("approve")
+	set.StringVar(&f.signature, "import", "", "signature made by ssh-keygen -Y sign over an exported statement")
+	set.StringVar(&f.statement, "statement", "", "the exported statement; default: the signature's name without .sig")
+	set.StringVar(&f.show, "show", "", "print an exported statement")
 	names, err := parseMixed(set, args)
-	if err != nil || len(names) != 2 {
+	switch {
+	case err != nil:
+		return fault.Wrap(fault.InvalidInput, err, "approve").Hint(approveUsage)
+	case f.show != "" && len(names) == 0:
+		return showFile(s.Out, f.show)
+	case f.signature != "" && len(names) == 0:
+		return importDecision(ctx, s, f)
+	case len(names) != 2 || f.show != "" || f.signature != "":
 		return fault.New(fault.InvalidInput, "approve takes a campaign and a proposal").Hint(approveUsage)
 	}
+	return decide(ctx, s, f, loop.Ask{Campaign: names[0], Proposal: names[1], Decision: gitops.Approve})
+}
+
+// decide exports a statement, or has it signed here by a person at a terminal.
+func decide(ctx context.Context, s streams, f approveFlags, ask loop.Ask) error {
 	in, isFile := s.In.(*os.File)
-	if !isFile || !term.IsTerminal(int(in.Fd())) {
-		return fault.New(fault.Denied, "approve needs a terminal: a person decides, not a pipe").Hint("run it in a terminal of your own")
+	if f.export == "" && (!isFile || !term.IsTerminal(int(in.Fd()))) {
+		return fault.New(fault.Denied, "%s needs a terminal: a person decides, not a pipe", ask.Decision).
+			Hint("run it in a terminal of your own, or sign elsewhere: --export FILE, ssh-keygen -Y sign, --import FILE.sig")
 	}
-	h, err := findHome(*dir)
+	h, err := findHome(f.dir)
 	if err != nil {
 		return err
 	}
@@ -47,145 +74,88 @@ func runApprove(ctx context.Context, s streams, args []string) error {
 		return err
 	}
 	defer p.close()
-	pending, err := p.loop.Pending(names[0], names[1])
+	pending, err := p.loop.Pending(ask.Campaign, ask.Proposal)
 	if err != nil {
 		return err
 	}
-	allowedRaw, err := h.approvers()
+	allowed, err := h.allowedSigners()
 	if err != nil {
 		return err
 	}
-	allowed, err := gitops.ParseAllowedSigners(allowedRaw)
+	if f.export != "" {
+		return exportDecision(s, p.loop, ask, allowed, f)
+	}
+	key, err := pickKey(ctx, h, f.key, allowed, terminal{in, s.Err})
 	if err != nil {
 		return err
 	}
-	signer, done, err := pickSigner(ctx, *key, allowed, in, s.Err)
+	defer key.close()
+	if ask.Principal, err = principalOf(f.principal, key.info, allowed, h); err != nil {
+		return err
+	}
+	statement, err := p.loop.StatementFor(ask)
 	if err != nil {
 		return err
 	}
-	defer done()
-	info := gitops.DescribeSigner(signer)
-	if *principal == "" {
-		if known := allowed.Principals(info.Fingerprint); len(known) > 0 {
-			*principal = known[0]
-		}
-	}
-	if *principal == "" {
-		return fault.New(fault.Denied, "key %s is no approver", info.Fingerprint).At("key", info.Fingerprint).
-			Hint("the engineer adds it to %s: NAME namespaces=\"%s\" KEY", h.file("allowed_signers"), gitops.NamespaceApproval)
-	}
-	statement, err := p.loop.Statement(names[0], names[1], *principal, gitops.Approve)
-	if err != nil {
+	if err := showStatement(s.Out, statement); err != nil {
 		return err
 	}
-	if err := showStatement(s.Out, pending, statement, info); err != nil {
-		return err
+	for _, note := range pending.Notes {
+		fmt.Fprintf(s.Out, "\nNote       %s\n", gitops.Printable([]byte(note)))
 	}
-	fmt.Fprintf(s.Out, "\nType %s to sign, anything else to leave: ", names[1])
+	fmt.Fprintf(s.Out, "\nKey        %s %s\nType %s to sign that you %s it, anything else to leave: ", key.info.Type, key.info.Fingerprint, ask.Proposal, ask.Decision)
 	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil || strings.TrimSpace(answer) != names[1] {
+	if err != nil || strings.TrimSpace(answer) != ask.Proposal {
 		return fault.New(fault.Canceled, "not signed")
 	}
-	return signAndRecord(ctx, s.Out, p.loop, names, signer, statement)
+	return signAndRecord(ctx, s.Out, p.loop, key, signing{ask: ask, statement: statement, origin: loop.OriginTerminal})
+}
+
+// signing is a statement that was shown, about to be signed.
+type signing struct {
+	ask       loop.Ask
+	statement []byte
+	origin    string
 }
 
 // signAndRecord signs the statement's bytes as they were shown and stores both.
-func signAndRecord(ctx context.Context, out io.Writer, l *loop.Loop, names []string, signer ssh.Signer, statement []byte) error {
-	sig, err := gitops.Sign(signer, gitops.NamespaceApproval, statement)
+func signAndRecord(ctx context.Context, out io.Writer, l *loop.Loop, key approverKey, x signing) error {
+	sig, err := key.sign(ctx, x.statement)
 	if err != nil {
 		return err
 	}
-	rec, err := l.RecordApproval(ctx, names[0], loop.ApprovalRecorded{Proposal: names[1], Decision: string(gitops.Approve), Statement: statement, Signature: string(sig)})
+	rec, err := l.RecordApproval(ctx, x.ask.Campaign, loop.ApprovalRecorded{Proposal: x.ask.Proposal, Decision: string(x.ask.Decision), Statement: x.statement,
+		Signature: string(sig), Origin: x.origin})
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "Signed by %s. The approval is %s.\n", rec.Principal, rec.Level)
+	return tellRecorded(out, rec)
+}
+
+// tellRecorded says what was recorded, by whom, and at which level.
+func tellRecorded(out io.Writer, rec loop.ApprovalRecorded) error {
+	what := "The approval of " + rec.Proposal + " is " + rec.Level + ": " + rec.LevelWhy + "."
+	if rec.Decision == string(gitops.Reject) {
+		what = rec.Proposal + " is rejected. The reason reaches the agent."
+	}
+	_, err := fmt.Fprintf(out, "Signed by %s with %s.\n%s\n", rec.Principal, rec.Key, what)
 	return err
 }
 
-// pickSigner loads the key file, or takes the agent's first key that is an approver's.
-func pickSigner(ctx context.Context, key string, allowed *gitops.AllowedSigners, in *os.File, out io.Writer) (ssh.Signer, func(), error) {
-	if key != "" {
-		signer, err := gitops.LoadSigner(key, func() ([]byte, error) {
-			fmt.Fprintf(out, "Passphrase of %s: ", filepath.Base(key))
-			defer fmt.Fprintln(out)
-			return term.ReadPassword(int(in.Fd()))
-		})
-		return signer, func() {}, err
+// principalOf gives the name that signs: the one asked for, else the only one that the key is listed for.
+func principalOf(asked string, key gitops.KeyInfo, allowed *gitops.AllowedSigners, h home) (string, error) {
+	known := allowed.Principals(key.Fingerprint)
+	if len(known) == 0 {
+		return "", fault.New(fault.Denied, "key %s is no approver's", key.Fingerprint).At("key", key.Fingerprint).
+			Hint("the engineer adds it to %s: NAME namespaces=\"%s\" KEY", h.file("allowed_signers"), gitops.NamespaceApproval)
 	}
-	agent, err := gitops.AgentSigners(ctx, os.Getenv("SSH_AUTH_SOCK"))
-	if err != nil {
-		return nil, nil, err
+	if asked != "" {
+		return asked, nil
 	}
-	signers, err := agent.Signers()
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, s := range signers {
-		if len(allowed.Principals(gitops.DescribeSigner(s).Fingerprint)) > 0 {
-			return s, func() { _ = agent.Close() }, nil
+	for _, name := range known {
+		if gitops.Literal(name) {
+			return name, nil
 		}
 	}
-	_ = agent.Close()
-	return nil, nil, fault.New(fault.NotFound, "no key of the ssh-agent is an approver's").Hint("pass --key FILE, or add the key to allowed_signers")
-}
-
-// showStatement prints what the bytes say that are signed, the whole diff in them with control characters made visible,
-// and beside it verdict and evidence as the ledger has them.
-func showStatement(w io.Writer, p loop.Pending, statement []byte, key gitops.KeyInfo) error {
-	s, err := gitops.ParseStatement(statement)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(w, "Campaign   %s, contract %s\nProposal   %s\n", s.Campaign, s.ContractDigest, s.Proposal)
-	if p.Contract.Host.Simulated {
-		fmt.Fprintln(w, "           SIMULATED host: nothing measured here carries a claim")
-	}
-	fmt.Fprintf(w, "Model      %s on %s (%s)\n", p.Contract.Model.ID, p.Contract.Host.Name, p.Contract.Host.GPUModel)
-	fmt.Fprintf(w, "Base       commit %s, tree %s\nResult     tree %s, branch %s\n", s.BaseCommit, s.BaseTree, s.ResultTree, s.Branch)
-	for _, v := range p.Verdicts {
-		fmt.Fprintf(w, "Verdict    %s\n", v)
-	}
-	for _, e := range p.Evidence {
-		fmt.Fprintf(w, "Evidence   %s\n", gitops.Printable([]byte(e)))
-	}
-	fmt.Fprintf(w, "Predicted  %.1f %% on the primary metric; the evidence's ceiling is %.1f %% of stage step time\n", 100*s.PredictedGain, 100*p.Proposal.Ceiling)
-	fmt.Fprintf(w, "Rationale  %s\n", gitops.Printable([]byte(p.Proposal.Rationale)))
-	for _, f := range p.Proposal.Findings {
-		fmt.Fprintf(w, "Finding    %s\n", gitops.Printable([]byte(f)))
-	}
-	fmt.Fprintf(w, "Permits    on %s: %s; push: %t\n", s.Permits.Host, strings.Join(s.Permits.Commands, ", "), s.Permits.Push)
-	fmt.Fprintf(w, "Signed as  %s with %s %s, good until %s\n\n%s", s.Principal, key.Type, key.Fingerprint, s.Expires.Format(time.RFC3339), gitops.Printable(s.Diff))
-	return nil
-}
-
-// runReject records a no; it needs a reason, which reaches the agent.
-func runReject(ctx context.Context, s streams, args []string) error {
-	set := flag.NewFlagSet("reject", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	dir := set.String("home", "", "folder of configuration and state")
-	reason := set.String("reason", "", "what is wrong with the patch")
-	names, err := parseMixed(set, args)
-	if err != nil || len(names) != 2 || strings.TrimSpace(*reason) == "" {
-		return fault.New(fault.InvalidInput, "reject takes a campaign, a proposal and a reason").
-			Hint("usage: sotaloop reject CAMPAIGN PROPOSAL --reason TEXT [--home DIR]")
-	}
-	h, err := findHome(*dir)
-	if err != nil {
-		return err
-	}
-	p, err := compose(ctx, h, "", s.Err)
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	by := "unknown"
-	if u, err := user.Current(); err == nil {
-		by = u.Username
-	}
-	if err := p.loop.Reject(ctx, names[0], names[1], *reason, by); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(s.Out, "Rejected %s. The reason reaches the agent.\n", names[1])
-	return err
+	return "", fault.New(fault.InvalidInput, "the key is listed for the pattern %q only", known).At("principal", "").Hint("say who signs: --principal NAME")
 }

@@ -49,6 +49,8 @@ func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*
 		Dial:             p.dial,
 		Binary:           workerBinary(workerDir),
 		Approvers:        h.approvers,
+		Revoked:          h.revoked,
+		AgentReachable:   func(fingerprint string) string { return h.reachable(ctx, fingerprint) },
 		Policy:           h.policy,
 		Roots:            func() policy.Trust { return h.roots().Judge(policy.Self()) },
 		ApproversExposed: func() string { return policy.Self().Exposed(h.file(policy.ApproversFile)) },

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sotaloop/sotaloop/gitops"
+	"github.com/sotaloop/sotaloop/internal/loop"
 	"github.com/sotaloop/sotaloop/internal/sim"
 	"github.com/sotaloop/sotaloop/server"
 )
@@ -318,18 +319,15 @@ func (w *demoWorld) sign(ctx context.Context, show *stage, campaign, proposal st
 		return err
 	}
 	defer p.close()
-	pending, err := p.loop.Pending(campaign, proposal)
+	ask := loop.Ask{Campaign: campaign, Proposal: proposal, Principal: "demo-approver", Decision: gitops.Approve}
+	statement, err := p.loop.StatementFor(ask)
 	if err != nil {
 		return err
 	}
-	statement, err := p.loop.Statement(campaign, proposal, "demo-approver", gitops.Approve)
-	if err != nil {
+	if err := showStatement(indented{show}, statement); err != nil {
 		return err
 	}
-	if err := showStatement(indented{show}, pending, statement, gitops.DescribeSigner(w.signer)); err != nil {
-		return err
-	}
-	return signAndRecord(ctx, indented{show}, p.loop, []string{campaign, proposal}, w.signer, statement)
+	return signAndRecord(ctx, indented{show}, p.loop, keyOf(w.signer, func() {}), signing{ask: ask, statement: statement, origin: loop.OriginDemo})
 }
 
 // indented prints what a human would see as notes of the stage.

@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "loadgen" && (os.Args[2] == "shard" || os.Args[2] == "mock") {
 		os.Exit(dispatch(context.Background(), streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, os.Args[1:]))
 	}
+	if filepath.Base(os.Args[0]) == "sotaloop" {
+		os.Exit(dispatch(context.Background(), streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, os.Args[1:]))
+	}
 	os.Exit(m.Run())
 }
 

@@ -39,6 +39,7 @@ func commands() []command {
 		{"demo", "run a whole campaign on a simulated host: no GPU, no account, no network", runDemo},
 		{"approve", "show a proposed patch with its evidence and sign it", runApprove},
 		{"reject", "reject a proposed patch with a reason", runReject},
+		{"approvals", "list the patches that wait for a person", runApprovals},
 		{"verify", "check a run directory or a bundle offline", runVerify},
 		{"recover", "copy what is intact of a damaged run directory into a new folder", runRecover},
 		{"bundle", "write a sealed run directory as one file that verifies alone", runBundle},

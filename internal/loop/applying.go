@@ -79,8 +79,8 @@ func (c *campaign) createBranch(ctx context.Context, st *State, p *ProposalState
 	if x.sig.Since != "" {
 		warnings = append(warnings, "the approver's key was good when the approval was recorded, and is not any more: "+x.sig.Since)
 	}
-	if head, err := repo.Head(); err == nil && head.Commit != p.BaseCommit {
-		warnings = append(warnings, fmt.Sprintf("the checkout has moved on to %.12s; the branch starts from %.12s, which was measured and approved", head.Commit, p.BaseCommit))
+	if note := movedNote(repo, p); note != "" {
+		warnings = append(warnings, note)
 	}
 	return warnings, c.put(ctx, kindBranch, BranchCreated{Proposal: p.ID, Branch: p.PatchProposed.Branch, Commit: commit, Tree: p.ResultTree, Object: &object,
 		Level: x.level.Level, LevelWhy: x.level.Why})

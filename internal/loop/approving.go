@@ -27,6 +27,7 @@ type Pending struct {
 	Diff     []byte
 	Verdicts []string // one line a verdict
 	Evidence []string // one line a cited row
+	Notes    []string // what has changed since it was proposed
 }
 
 // Pending gathers what a human decides on.
@@ -43,7 +44,7 @@ func (l *Loop) Pending(campaignID, proposal string) (Pending, error) {
 	if err != nil {
 		return Pending{}, err
 	}
-	return Pending{Proposal: p, Contract: st.Contract, Diff: diff, Verdicts: verdictsShown(st), Evidence: c.evidenceShown(st, p)}, nil
+	return Pending{Proposal: p, Contract: st.Contract, Diff: diff, Verdicts: verdictsShown(st), Evidence: c.evidenceShown(st, p), Notes: c.notes(st, p)}, nil
 }
 
 // waiting finds a proposal that may be decided.

@@ -121,3 +121,32 @@ func (s *State) stale(p *ProposalState) string {
 	}
 	return ""
 }
+
+// notes says what an approver should know beside the statement: nothing of it keeps a branch from being made.
+func (c *campaign) notes(st *State, p *ProposalState) []string {
+	out := []string{}
+	repo, _, err := c.target(st)
+	if err != nil {
+		return append(out, "the target's checkout cannot be read here: "+err.Error())
+	}
+	if note := movedNote(repo, p); note != "" {
+		out = append(out, note)
+	}
+	for _, a := range p.Approvals {
+		out = append(out, fmt.Sprintf("decided before: %s by %s at %s; the newest decision counts", a.Decision, a.Principal, a.At.UTC().Format(time.RFC3339)))
+	}
+	return out
+}
+
+// movedNote says that the checkout is no longer at the base commit. The branch is made from the base's objects, wherever the
+// checkout is, so that this is no reason to refuse.
+func movedNote(repo *gitops.Repo, p *ProposalState) string {
+	if _, err := repo.Commit(p.BaseCommit); err != nil {
+		return fmt.Sprintf("the base commit %.12s is no longer in the checkout: no branch can be made", p.BaseCommit)
+	}
+	head, err := repo.Head()
+	if err != nil || head.Commit == p.BaseCommit {
+		return ""
+	}
+	return fmt.Sprintf("the checkout has moved on to %.12s; the branch starts from %.12s, which was measured and is what is signed", head.Commit, p.BaseCommit)
+}

@@ -36,6 +36,9 @@ func (c *campaign) examine(st *State, p *ProposalState, d Decided, when examined
 	if err != nil {
 		return examined{}, err.Error()
 	}
+	if s.Version == 1 && when == atRecording {
+		return examined{}, "it is of an older version of this program: export it anew"
+	}
 	diff, err := c.ledger.ReadAll(p.Diff)
 	if err != nil {
 		return examined{}, err.Error()
@@ -197,8 +200,6 @@ func (l *Loop) nonceElsewhere(here string, statement []byte) string {
 func (c *campaign) otherWording(st *State, p *ProposalState, s *gitops.Statement) string {
 	permits := c.permits(st, p)
 	switch {
-	case s.Version == 1:
-		return "it is of an older version of this program: export it anew"
 	case !slices.Equal(s.Shown, c.shown(st, p)):
 		return "what its approver was shown is not what the ledger says; export it anew"
 	case s.Permits.Host != permits.Host || s.Permits.Account != permits.Account || !slices.Equal(s.Permits.Commands, permits.Commands):
