@@ -200,7 +200,7 @@ func TestTheDocumentedWaysToApprove(t *testing.T) {
 	}
 	raw, err := os.ReadFile(filepath.FromSlash("../../docs/APPROVING.md"))
 	require.NoError(t, err)
-	blocks := regexp.MustCompile("<!-- run: (\\w+) -->").FindAllStringSubmatch(string(raw), -1)
+	blocks := regexp.MustCompile(`<!-- run: (\w+) -->`).FindAllStringSubmatch(string(raw), -1)
 	require.Len(t, blocks, strings.Count(string(raw), "```sh"), "every command is run by a test")
 	ways := map[string]func(*testing.T, *office, string){"terminal": terminalWay, "token": tokenWay, "elsewhere": elsewhereWay, "show": showWay, "reject": rejectWay}
 	require.Len(t, blocks, len(ways))
