@@ -23,9 +23,17 @@ func (s *State) claim() string {
 	case len(limits) > 0:
 		return "verdict " + s.Verdict() + ", not the best observed: " + strings.Join(limits, "; ")
 	case s.CanClaimSOTA() && (s.Verdict() == "win" || s.Verdict() == "equivalent"):
-		return "best observed, reproducible performance under the recorded model, workload, hardware, framework commits, precision and SLA"
+		return "best observed, reproducible performance under the recorded model, workload, hardware, framework commits, precision and SLA" + s.familyText()
 	}
 	return "verdict " + s.Verdict() + " under the recorded model, workload, hardware, framework commits, precision and SLA; no claim of being the best observed"
+}
+
+// familyText says of how many tries a claim is one.
+func (s *State) familyText() string {
+	if s.Family == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (one of %d campaigns tried on this model, target and GPU class)", s.Family.Tried())
 }
 
 // noClaim begins a sentence that claims nothing.
@@ -46,6 +54,13 @@ func (s *State) claimFacts() *rules.ClaimFacts {
 		f.Mark = "measured on a CPU host"
 	}
 	f.Modified = s.modifiedEngines()
+	if s.Family != nil {
+		for _, k := range s.Family.Campaigns {
+			if k.State == familyGone {
+				f.Gone = append(f.Gone, k.Campaign)
+			}
+		}
+	}
 	effort := s.effort()
 	for _, side := range s.Contract.Sides() {
 		if e, ok := effort[side.Entry]; ok {

@@ -69,6 +69,7 @@ type host struct {
 	fails  bool              // queries fail
 	allow  policy.Policy     // the engineer's policy
 	broken error             // why the policy cannot be read
+	gone   bool              // nothing answers
 	files  map[string][]byte // what can be downloaded
 	sets   map[string]worker.DatasetStored
 
@@ -92,6 +93,8 @@ func newHost() *host {
 // Run implements hosts.Conn.
 func (h *host) Run(ctx context.Context, c hosts.Cmd) (hosts.Result, error) {
 	switch {
+	case h.gone:
+		return hosts.Result{}, fault.New(fault.HostUnreachable, "no route")
 	case c.Argv[0] == "nvidia-smi" && strings.HasPrefix(c.Argv[1], "--query-gpu"):
 		return hosts.Result{Stdout: []byte("0, GPU-0, NVIDIA H100 80GB HBM3" + h.said + ", 570.1" + h.said + ", 0, 4, 81559, 1980\n1, GPU-1, NVIDIA H100 80GB HBM3, 570.1, 0, 4, 81559, 1980\n")}, nil
 	case c.Argv[0] == "nvidia-smi":

@@ -102,6 +102,9 @@ func (l *Loop) freeze(ctx context.Context, c *contract.Contract, d *drafting, ou
 	if _, err := led.Append(ctx, func([]chain.Entry) ([]chain.Pending, error) { return pending, nil }); err != nil {
 		return Opened{}, err
 	}
+	if err := l.register(ctx, entryOf(c, digest)); err != nil {
+		return Opened{}, err
+	}
 	if _, err := led.Put("contract.json", strings.NewReader(string(raw)+"\n")); err != nil {
 		return Opened{}, err
 	}

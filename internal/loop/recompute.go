@@ -105,6 +105,8 @@ func patchPayloadOf(kind string) any {
 		return &RuleRefused{}
 	case kindCost:
 		return &CostCorrected{}
+	case kindFamily:
+		return &FamilyCounted{}
 	case kindSealed:
 		return &ReportSealed{}
 	case kindWitnessed:

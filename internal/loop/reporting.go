@@ -28,16 +28,13 @@ func (l *Loop) WriteReport(ctx context.Context, campaignID string) (Report, erro
 	if err != nil {
 		return Report{}, err
 	}
-	reason := ""
-	for _, j := range st.Jobs {
-		if j.End != nil && j.End.State == "failed" {
-			reason = parseError(j.End.Error).Message
-		}
-	}
-	if v := rules.Check(rules.AtReport, &rules.Facts{Contract: st.Contract, Rows: len(st.Points), Reason: reason}); v != nil {
+	if v := rules.Check(rules.AtReport, &rules.Facts{Contract: st.Contract, Rows: len(st.Points), Reason: st.lastFailure()}); v != nil {
 		return Report{}, c.refuse(ctx, "write_report", v)
 	}
 	if err := c.mayWrite(st, "write_report"); err != nil {
+		return Report{}, err
+	}
+	if st, err = c.countFamily(ctx, st); err != nil {
 		return Report{}, err
 	}
 	if err := c.project(); err != nil {
@@ -89,6 +86,17 @@ func (l *Loop) WriteReport(ctx context.Context, campaignID string) (Report, erro
 		return Report{}, err
 	}
 	return c.closeReport(ctx, rec)
+}
+
+// lastFailure is why the newest failed job failed, "" where none did.
+func (s *State) lastFailure() string {
+	reason := ""
+	for _, j := range s.Jobs {
+		if j.End != nil && j.End.State == "failed" {
+			reason = parseError(j.End.Error).Message
+		}
+	}
+	return reason
 }
 
 // closeReport seals what was written, shows it to the witness and bundles it.

@@ -34,6 +34,7 @@ type State struct {
 	Refusals   []RuleRefused
 	Reports    []ReportWritten
 	Costs      []CostCorrected
+	Family     *FamilyCounted // as it was counted last, nil before a report was asked for
 	Seals      []ReportSealed
 	Witnessed  []LedgerWitnessed
 	Recovered  []LedgerRecovered
@@ -125,6 +126,9 @@ func (s *State) apply(e chain.Entry) error {
 		return appendOnce(s, e, &s.Refusals, func(RuleRefused) string { return fmt.Sprint(e.Seq) })
 	case kindReport:
 		return appendOnce(s, e, &s.Reports, func(ReportWritten) string { return fmt.Sprint(e.Seq) })
+	case kindFamily:
+		s.Family = &FamilyCounted{}
+		return json.Unmarshal(e.Payload, s.Family)
 	case kindSealed:
 		return appendOnce(s, e, &s.Seals, func(ReportSealed) string { return fmt.Sprint(e.Seq) })
 	case kindWitnessed:

@@ -41,6 +41,9 @@ func parts(st *loop.State) []part {
 			out = append(out, part{"the comparison after the patch", "**After the patch, "})
 		}
 	}
+	if st.Family != nil {
+		out = append(out, part{"what else was tried", "## Campaigns on this model, target and GPU class"})
+	}
 	rows := slices.Concat(st.Rows(compare.PhaseBlock, "main"), st.Rows(compare.PhaseSearch, "main"))
 	if len(compare.Failed(compare.Rank(rows, st.RankTerms()))) > 0 {
 		out = append(out, part{"what failed", "## Failed or SLA-failing candidates"})

@@ -28,6 +28,7 @@ func Render(in loop.ReportInput) (map[string][]byte, error) {
 	w.gap()
 	w.patch()
 	w.revalidation()
+	w.family()
 	w.refusals()
 	w.formulas()
 	w.caveats()

@@ -86,6 +86,7 @@ func checked() []Rule {
 		check("fair.equal-effort", "A win over a side whose search got less is shown as such and cannot be called the best observed.", []int{19, 20, 29}, []Moment{AtClaim}, equalEffort).in(compareRoom),
 		check("patch.output-equal", "A patched target answers what the base answers, within what two launches of the base differ by.", []int{65, 78}, []Moment{AtClaim}, outputEqual),
 		check("patch.unseen-shapes", "A gain holds on shapes drawn after the approval, which nobody could know before.", nil, []Moment{AtClaim}, unseenShapes),
+		check("claim.family", "A report lists every campaign on its model, target and GPU class, abandoned ones too; one that was made away with leaves no claim.", []int{110}, []Moment{AtClaim}, familyKept).in(reportRoom),
 		check(patchApproved, "A human outside the agent's reach signed exactly this proposal.", []int{75, 77}, []Moment{AtApply}, approved).in(gitopsRoom, loopRoom),
 		check("flow.branch-first", "Revalidation measures an applied patch branch.", []int{44, 90, 92}, []Moment{AtRevalidate}, branchFirst),
 		check("flow.policy", "Hosts, engines, models, patches, branches and approvers are those that the engineer's policy allows.", []int{69}, []Moment{AtPolicy}, policyAllows),

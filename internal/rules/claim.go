@@ -103,3 +103,11 @@ func unseenShapes(f *Facts) *Violation {
 	}
 	return nil
 }
+
+func familyKept(f *Facts) *Violation {
+	if len(f.Claim.Gone) == 0 {
+		return nil
+	}
+	return &Violation{What: fmt.Sprintf("%d campaigns on this model, target and GPU class were opened in this home and cannot be read any more: %s", len(f.Claim.Gone), listed(f.Claim.Gone)),
+		Field: "campaigns", Got: listed(f.Claim.Gone), Fix: "put their run directories back: what was tried and not shown is a choice"}
+}

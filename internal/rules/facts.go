@@ -180,6 +180,7 @@ type ClaimFacts struct {
 	Outputs   string            // equal, differ, not_measured
 	OutputWhy string
 	Unseen    []VerdictFact // patched against base on shapes drawn after the approval
+	Gone      []string      // campaigns on the same model, target and GPU class whose run directories are no more
 }
 
 // EffortFact is what one side's search got.

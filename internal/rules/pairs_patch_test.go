@@ -273,6 +273,9 @@ func claimPairs() map[string]pair {
 			"more than the target's own": theirs(func(e *rules.EffortFact) { e.Launches, e.Knobs = 12, 5 }),
 			"fixed commands on all":      func(f *rules.Facts) { f.Claim.Effort = nil },
 		}},
+		"claim.family": {honest: atClaim, cheats: map[string]func(*rules.Facts){
+			"a campaign that lost is deleted": func(f *rules.Facts) { f.Claim.Gone = []string{"20261123_tiny_sota_loop"} },
+		}},
 		"patch.output-equal": {honest: atClaim, cheats: map[string]func(*rules.Facts){
 			"other answers":       func(f *rules.Facts) { f.Claim.Outputs = "differ" },
 			"nobody looked":       func(f *rules.Facts) { f.Claim.Outputs = "not_measured" },

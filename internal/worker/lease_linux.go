@@ -186,7 +186,7 @@ func clearStale(f *os.File, rec leaseRecord) error {
 // logLease appends to the host's lease log, by which a campaign that was abandoned stays known. A folder of another
 // account's may refuse it; the lease holds all the same.
 func logLease(dir string, names []string, rec leaseRecord) {
-	f, err := os.OpenFile(filepath.Join(dir, "leases.jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW, 0o666)
+	f, err := os.OpenFile(filepath.Join(dir, leaseLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW, 0o666)
 	if err != nil {
 		return
 	}
@@ -198,6 +198,44 @@ func logLease(dir string, names []string, rec leaseRecord) {
 			_, _ = f.Write(append(raw, '\n'))
 		}
 	}
+}
+
+// leaseLog is the host's lease log, and what is read of it at most: its newest bytes, and so many campaigns.
+const (
+	leaseLog     = "leases.jsonl"
+	leaseLogTail = 8 << 20
+	mostLeased   = 1000
+)
+
+// readLeaseLog lists the campaigns that ever leased a device here. Every account may write to the log: lines that are none
+// are left out.
+func readLeaseLog(dir string) []Leased {
+	f, err := os.OpenFile(filepath.Join(dir, leaseLog), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	from := max(0, info.Size()-leaseLogTail)
+	raw, err := io.ReadAll(io.NewSectionReader(f, from, info.Size()-from))
+	if err != nil {
+		return nil
+	}
+	seen, out := map[Leased]bool{}, []Leased{}
+	for line := range strings.Lines(string(raw)) {
+		var rec leaseRecord
+		if json.Unmarshal([]byte(line), &rec) != nil || rec.Campaign == "" || len(out) >= mostLeased {
+			continue
+		}
+		if l := (Leased{Campaign: cleanLine(rec.Campaign, 100), Owner: cleanLine(rec.Owner, 60)}); !seen[l] {
+			seen[l] = true
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 // release empties the records and frees the locks.

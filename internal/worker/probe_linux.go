@@ -39,7 +39,7 @@ func probe(_ context.Context, o HostOptions) (any, error) {
 		f.Simulated = isSimulated(dir)
 	}
 	if dir, err := expand(r.LeaseDir, o.Home); err == nil {
-		f.Leases = readLeases(dir)
+		f.Leases, f.Leased = readLeases(dir), readLeaseLog(dir)
 	}
 	for name, e := range r.Engines {
 		f.Engines[name] = engineGap(e, o)

@@ -76,6 +76,29 @@ func TestProbe(t *testing.T) {
 	require.NotEqual(t, before, f.Models["plain"].Identity, "the headers identify a snapshot")
 }
 
+// TestTheLeaseLogNamesWhoeverWasHere reads a log that every account may write to: campaigns once each, rubbish left out.
+func TestTheLeaseLogNamesWhoeverWasHere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	ask := worker.ProbeRequest{LeaseDir: r.leases, Workdir: r.workdir, Device: "cpu"}
+	line := func(campaign, owner string) string {
+		return `{"gpu":"0","campaign":"` + campaign + `","run_id":"r","owner":"` + owner + `","run_dir":"/x"}` + "\n"
+	}
+	log := filepath.Join(r.leases, "leases.jsonl")
+	write(t, log, line("c1", "me")+line("c1", "me")+"rubbish\n{}\n[1]\n"+line("c1", "you")+line("c\\u001b[31m2", "me")+`{"campaign":"torn`)
+	f, err := r.client.Probe(t.Context(), ask)
+	require.NoError(t, err)
+	require.Equal(t, []worker.Leased{{Campaign: "c1", Owner: "me"}, {Campaign: "c1", Owner: "you"}}, f.Leased[:2])
+	require.Len(t, f.Leased, 3)
+	require.NotContains(t, f.Leased[2].Campaign, "\x1b")
+
+	require.NoError(t, os.Remove(log))
+	require.NoError(t, os.Symlink("/etc/hosts", log))
+	f, err = r.client.Probe(t.Context(), ask)
+	require.NoError(t, err)
+	require.Empty(t, f.Leased, "a link leads elsewhere")
+}
+
 func TestQuery(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"SECRET_OF_THE_ACCOUNT": "x"})

@@ -296,6 +296,13 @@ type Facts struct {
 	Engines     map[string]string `json:"engines"` // entry → "" or why its executable cannot be used
 	Models      map[string]Model  `json:"models"`
 	Leases      []Lease           `json:"leases"`
+	Leased      []Leased          `json:"leased,omitempty"` // campaigns that the lease log names, oldest first
+}
+
+// Leased is a campaign that held a lease on this host at some time.
+type Leased struct {
+	Campaign string `json:"campaign"`
+	Owner    string `json:"owner"`
 }
 
 // Model is a snapshot folder found on the host.
