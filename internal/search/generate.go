@@ -170,7 +170,8 @@ type recipe struct {
 	pairs []madePair
 	own   float64 // sd of what a cell adds itself
 	wrong flaws
-	room  float64 // what the sum of ordinal places (0 to 1 each) may reach before a launch runs out of memory; 0: any
+	takes [][]float64 // memory, by knob and level
+	room  float64     // what a launch may take together before it runs out of memory; 0: any
 }
 
 // made is one knob.
@@ -221,8 +222,8 @@ func (r *recipe) cell(rng *rand.Rand, at []int) Made {
 		if knob.bad[j] {
 			c.Status = "oom"
 		}
-		if knob.ordinal {
-			filled += float64(j) / float64(len(knob.effect)-1)
+		if r.room > 0 {
+			filled += r.takes[k][j]
 		}
 	}
 	for _, p := range r.pairs {

@@ -3,6 +3,7 @@ package search
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // Generators are the kinds of tables that the search is tuned and judged on. The curves and the structure of effects of
@@ -15,10 +16,12 @@ func Generators() []Generator {
 		{"bumps", Train, "small effects and a cell's own of 1 %; prior wrong by cell only", bumps},
 		{"heavy", Train, "effects with heavy tails: most knobs idle, a few decide; crashing levels; prior wrong with heavy tails", heavy},
 		{"memory", Train, "more of anything is better until the memory is full; prior wrong by level", memory},
+		{"batches", Train, "two ordinal knobs and their product count, the product crashes above a bound; prior wrong by level and pair with heavy tails", batches},
 		{"peaks", Test, "ordinal knobs with a quadratic peak, pairs of normal size, crashing levels and pairs; prior wrong by level and cell", peaks},
 		{"steps", Test, "ordinal knobs that jump at a threshold, ordinal knobs that multiply each other; prior wrong by level, pair and cell alike", steps},
 		{"spikes", Test, "one knob in three decides, by one level that stands out; a prior that is right but for one knob it misreads altogether", spikes},
-		{"batches", Test, "two ordinal knobs and their product count, the product crashes above a bound; prior wrong by level and pair with heavy tails", batches},
+		{"budgets", Test, "every ordinal level takes twice the memory of the one before, one level of another knob a share of its own, and crashes above what a host has; effects saturate; prior wrong by any mix of level, pair and cell with heavy tails", budgets},
+		{"clashes", Test, "levels of two knobs that crash together, a top level beside one level of another; the scarcer of two knobs decides, odd levels differ from even ones; prior wrong by level, pair and cell", clashes},
 		{"modest", Test, "near ties everywhere, wrong by cell, differences taken 30 % too small", modest},
 	}
 }
@@ -250,15 +253,17 @@ func heavy(rng *rand.Rand) recipe {
 func memory(rng *rand.Rand) recipe {
 	r := recipe{knobs: outline(rng)}
 	filled := 0.0
-	for _, k := range r.knobs {
+	for i, k := range r.knobs {
 		size := 0.12 * rng.Float64()
+		r.takes = append(r.takes, make([]float64, len(k.effect)))
 		if !k.ordinal {
 			normal(rng, k.effect, size/2)
 			continue
 		}
 		filled++
 		for j := range k.effect {
-			k.effect[j] = size * math.Sqrt(float64(j)/float64(len(k.effect)-1))
+			place := float64(j) / float64(len(k.effect)-1)
+			k.effect[j], r.takes[i][j] = size*math.Sqrt(place), place
 		}
 	}
 	r.room = filled * (0.5 + 0.3*rng.Float64())
@@ -329,5 +334,68 @@ func batches(rng *rand.Rand) recipe {
 	}
 	n := float64(len(r.knobs))
 	r.errors(rng, flaws{level: 0.055 / math.Sqrt(n), pair: 0.055 / math.Sqrt(n*(n-1)/2), tail: 4})
+	return r
+}
+
+func budgets(rng *rand.Rand) recipe {
+	r := recipe{knobs: outline(rng), own: 0.003}
+	for _, k := range r.knobs {
+		taken, need := make([]float64, len(k.effect)), 0.5+rng.Float64()
+		if k.ordinal {
+			size, half := 0.05+0.2*rng.Float64(), 0.3+1.5*rng.Float64()
+			for j := range k.effect {
+				k.effect[j] = size * float64(j) / (float64(j) + half)
+				taken[j] = need * math.Exp2(float64(j-len(k.effect)+1))
+			}
+		} else {
+			normal(rng, k.effect, 0.03)
+			taken[rng.IntN(len(taken))] = need * 0.5 * rng.Float64()
+		}
+		r.takes = append(r.takes, taken)
+	}
+	most := 0.0
+	for _, taken := range r.takes {
+		most += slices.Max(taken)
+	}
+	r.room = most * (0.45 + 0.4*rng.Float64())
+	r.join(some(rng, 0.3, 0.015))
+	a, b, c := rng.ExpFloat64(), rng.ExpFloat64(), rng.ExpFloat64()
+	n, all := float64(len(r.knobs)), a+b+c
+	r.errors(rng, flaws{level: 0.08 * math.Sqrt(a/all/n), pair: 0.08 * math.Sqrt(2*b/all/n/(n-1)), cell: 0.08 * math.Sqrt(c/all), tail: 4})
+	return r
+}
+
+func clashes(rng *rand.Rand) recipe {
+	r := recipe{knobs: outline(rng)}
+	for _, k := range r.knobs {
+		size := 0.06 * rng.Float64()
+		for j := range k.effect {
+			k.effect[j] = size*float64(j%2) + 0.01*rng.NormFloat64()
+		}
+	}
+	r.join(none)
+	order := rng.Perm(len(r.pairs))
+	scarce := r.pairs[order[0]]
+	first, second := make([]float64, len(scarce.effect)), make([]float64, len(scarce.effect[0]))
+	normal(rng, first, 0.08)
+	normal(rng, second, 0.08)
+	for i := range scarce.effect {
+		for j := range scarce.effect[i] {
+			scarce.effect[i][j] = math.Min(first[i], second[j])
+		}
+	}
+	for _, at := range order[:2] {
+		p := &r.pairs[at]
+		level := rng.IntN(len(p.effect))
+		for j := range p.effect[0] {
+			if rng.IntN(2) == 0 {
+				p.full = append(p.full, [2]int{level, j})
+			}
+		}
+	}
+	p := &r.pairs[order[2]]
+	p.full = append(p.full, [2]int{len(p.effect) - 1, rng.IntN(len(p.effect[0]))})
+	n := float64(len(r.knobs))
+	r.errors(rng, flaws{level: 0.045 / math.Sqrt(n), pair: 0.045 / math.Sqrt(n*(n-1)/2), cell: 0.05})
 	return r
 }
