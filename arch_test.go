@@ -29,8 +29,8 @@ const module = "github.com/sotaloop/sotaloop"
 var layers = [][]string{
 	{"internal/fault", "internal/redact", "internal/stats", "internal/chain", "skills"}, // words and arithmetic that know nothing of us
 	{"internal/contract", "internal/ledger", "internal/jobs", "internal/trace", "internal/yamlfile", "gitops", "transcripts", "internal/bundle"},
-	{"internal/framework", "internal/bench", "internal/dataset", "internal/genuine", "internal/policy", "hosts", "internal/seal"}, // one edge each: a framework's text, a load, its rows, an installation, a machine; what a report ends in
-	{"internal/rules", "internal/worker", "internal/cookbook"},                                                                    // what is allowed; what runs on a host; where a search may begin
+	{"internal/framework", "internal/bench", "internal/dataset", "internal/genuine", "internal/policy", "hosts", "internal/seal", "internal/witness"}, // one edge each: a framework's text, a load, its rows, an installation, a machine; what a report ends in
+	{"internal/rules", "internal/worker", "internal/cookbook"},                                                                                        // what is allowed; what runs on a host; where a search may begin
 	{"internal/compare"}, // rows to verdicts
 	{"internal/search"},  // verdict-free choice of the next candidate
 	{"internal/loop"},    // the campaign

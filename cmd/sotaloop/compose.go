@@ -42,6 +42,10 @@ func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*
 	}
 	p := &product{home: h, redact: red, log: log, recorder: transcripts.New(filepath.Join(h.state, "transcripts"), red)}
 	p.inventory = h.inventory
+	shown, err := witnessOf(h)
+	if err != nil {
+		return nil, err
+	}
 	p.loop = loop.New(ctx, loop.Options{
 		Home:             h.state,
 		UserHome:         h.user,
@@ -61,6 +65,7 @@ func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*
 		Transcript:       p.transcript,
 		Report:           report.Render,
 		Seal:             sealer(h.file("seal_key")),
+		Witness:          shown,
 	})
 	p.close = func() {
 		p.loop.Close()

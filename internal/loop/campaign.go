@@ -28,6 +28,7 @@ type campaign struct {
 	told     map[string]bool // failed jobs whose failure a call has answered with
 	unlock   func()          // held runner lock
 	runLocal sync.Mutex
+	showing  sync.Mutex // one head at a time is shown to the witness
 }
 
 func newCampaign(l *Loop, id, dir string) (*campaign, error) {
@@ -246,6 +247,7 @@ func (c *campaign) work(j JobStarted) jobs.Func {
 		if perr := c.put(context.WithoutCancel(ctx), kindJobEnded, end); perr != nil {
 			return errors.Join(err, perr)
 		}
+		c.showSoon(ctx)
 		return err
 	}
 }

@@ -62,16 +62,17 @@ const programDigest = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
 // host answers what a host's worker and nvidia-smi would; it is the edge, and everything above it is real.
 type host struct {
-	facts  worker.Facts
-	help   string
-	gate   chan struct{}     // closed: queries are answered
-	said   string            // what it puts into names, versions and error texts beside
-	fails  bool              // queries fail
-	allow  policy.Policy     // the engineer's policy
-	broken error             // why the policy cannot be read
-	gone   bool              // nothing answers
-	files  map[string][]byte // what can be downloaded
-	sets   map[string]worker.DatasetStored
+	witness func(context.Context, io.Reader) ([]byte, error) // nil: none is configured
+	facts   worker.Facts
+	help    string
+	gate    chan struct{}     // closed: queries are answered
+	said    string            // what it puts into names, versions and error texts beside
+	fails   bool              // queries fail
+	allow   policy.Policy     // the engineer's policy
+	broken  error             // why the policy cannot be read
+	gone    bool              // nothing answers
+	files   map[string][]byte // what can be downloaded
+	sets    map[string]worker.DatasetStored
 
 	mu      sync.Mutex
 	queries int
@@ -203,7 +204,8 @@ func newLoopOn(ctx context.Context, home string, h *host) *loop.Loop {
 		},
 		Binary:    loop.WorkerBinary{Digest: func() (string, error) { return programDigest, nil }},
 		Approvers: func() ([]byte, error) { return nil, nil }, Policy: func() (policy.Policy, error) { return h.allow, h.broken },
-		Log: slog.New(slog.DiscardHandler), Version: "0.0.0-test", ApproveCommand: "sotaloop approve %s %s",
+		Witness: h.witness,
+		Log:     slog.New(slog.DiscardHandler), Version: "0.0.0-test", ApproveCommand: "sotaloop approve %s %s",
 		Report: func(in loop.ReportInput) (map[string][]byte, error) {
 			return map[string][]byte{"final_report.md": []byte("# " + in.Campaign + "\n"), "manifest.txt": []byte("campaign: " + in.Campaign + "\n")}, nil
 		},

@@ -49,6 +49,8 @@ type Options struct {
 	Transcript func(campaign string, w io.Writer) error
 	// Seal signs a report's statement as a DSSE envelope and names the key; nil, or a nil envelope, leaves it unsigned.
 	Seal func(ctx context.Context, payloadType string, statement []byte) (envelope []byte, key string, err error)
+	// Witness shows a request to the configured witness and gives what it answered; nil: there is none.
+	Witness func(ctx context.Context, request io.Reader) ([]byte, error)
 	// Report renders the report's files; internal/report provides it.
 	Report func(in ReportInput) (map[string][]byte, error)
 }
@@ -67,6 +69,7 @@ type Loop struct {
 	camps map[string]*campaign
 	conns map[string]*hostConn
 	seen  map[string]HostView // last known state of hosts
+	shows sync.WaitGroup      // heads that are being shown to the witness
 }
 
 // New makes a loop whose jobs end with ctx. Nothing is read or dialled before the first call.
@@ -80,6 +83,7 @@ func New(ctx context.Context, opt Options) *Loop {
 // Close waits for the jobs of this process after the loop's context has ended, and closes its connections.
 func (l *Loop) Close() {
 	l.jobs.Close()
+	l.shows.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.camps {

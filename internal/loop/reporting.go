@@ -105,12 +105,13 @@ func (c *campaign) closeReport(ctx context.Context, rec ReportWritten) (Report, 
 	if err != nil {
 		return Report{}, err
 	}
+	notes := c.showNow(ctx)
 	bundle, bundleErr := c.bundle()
 	st, err := c.state()
 	if err != nil {
 		return Report{}, err
 	}
-	out := Report{Answer: Answer{State: StateDone, Next: st.Allowed(), Evidence: []string{stored(rec.Report), stored(sealed.Statement)}, Warnings: st.marks()},
+	out := Report{Answer: Answer{State: StateDone, Next: st.Allowed(), Evidence: []string{stored(rec.Report), stored(sealed.Statement)}, Warnings: append(st.marks(), notes...)},
 		Report: c.ledger.Path("final_report.md"), Bundle: bundle, Verdict: rec.Verdict, Claim: rec.Claim}
 	if bundleErr != nil {
 		c.loop.opt.Log.Warn("bundle", "campaign", c.id, "err", bundleErr)
@@ -126,7 +127,7 @@ func (c *campaign) analyzeQuietly(ctx context.Context, id string) error {
 
 // levels labels the evidence: what a reader may rely on.
 func (s *State) levels() []string {
-	out := []string{"consistent (whoever can write this directory could have made another)", "unwitnessed"}
+	out := []string{"consistent (whoever can write this directory could have made another)", s.witnessLevel()}
 	for _, p := range s.Proposals {
 		if l := p.level(); l.Level != "" {
 			out = append(out, "approval of "+p.ID+" "+l.String())

@@ -33,6 +33,7 @@ func (v *verifier) groups() []group {
 		{"transcript", nil, v.transcript},
 		{"policy", nil, v.policy},
 		{"seal", nil, v.seal},
+		v.witnesses(),
 	}
 }
 

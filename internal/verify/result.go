@@ -1,6 +1,9 @@
 package verify
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Result is what was checked and what was found.
 type Result struct {
@@ -13,6 +16,8 @@ type Result struct {
 	First    *Difference `json:"first_difference"`
 	Checks   []Check     `json:"checks"`
 	Seal     *Seal       `json:"seal"` // null: unsealed
+	// Witnessed are the newest answers of each witness.
+	Witnessed []Witnessed `json:"witnessed"`
 	// Approvals are the decisions on patches in the order of the ledger.
 	Approvals []Approval `json:"approvals"`
 	Levels    []string   `json:"levels"`  // what a reader may rely on; none where something differs
@@ -38,6 +43,15 @@ type Seal struct {
 	Signature string `json:"signature"` // none, verifies, or why it was not checked
 	Principal string `json:"principal,omitempty"`
 	Key       string `json:"key,omitempty"` // fingerprint
+}
+
+// Witnessed is a ledger's head that somebody else has seen.
+type Witnessed struct {
+	Seq       int       `json:"seq"`  // the line that was seen last
+	Time      time.Time `json:"time"` // by the witness's clock
+	Key       string    `json:"key"`  // fingerprint
+	Principal string    `json:"principal,omitempty"`
+	Verified  bool      `json:"verified"` // against the witnesses file that was given
 }
 
 // Approval is a recorded decision and how far it could be checked.
@@ -67,7 +81,7 @@ type Difference struct {
 }
 
 func newResult(path string) *Result {
-	return &Result{Path: path, Checks: []Check{}, Approvals: []Approval{}, Levels: []string{}, Lacking: []string{}, Notes: []string{}}
+	return &Result{Path: path, Checks: []Check{}, Witnessed: []Witnessed{}, Approvals: []Approval{}, Levels: []string{}, Lacking: []string{}, Notes: []string{}}
 }
 
 func (r *Result) note(format string, args ...any) {

@@ -127,6 +127,7 @@ type verifier struct {
 	named   map[string]*named // artifacts by name
 	about   *loop.Bundled     // what a bundle says it is of, nil for a run directory
 	plans   []planned         // in the order of the ledger
+	shown   []Witnessed       // what witnesses answered
 	commits int               // commits of branches whose trailers hold
 	indexes map[string]*dataset.Index
 	divided map[string]*dataset.Division // by digest and what divides
@@ -193,7 +194,7 @@ func (v *verifier) levels() {
 	if v.res.First != nil {
 		return
 	}
-	v.res.Levels = append(v.res.Levels, "consistent", v.sealLevel(), "unwitnessed")
+	v.res.Levels = append(v.res.Levels, "consistent", v.sealLevel(), v.witnessLevel())
 	for _, r := range v.state.Recovered {
 		v.res.Levels = append(v.res.Levels, fmt.Sprintf("recovered from a damaged ledger after its line %d", r.Lines))
 	}
@@ -213,8 +214,9 @@ func (v *verifier) levels() {
 	}
 	for _, r := range v.opt.Require {
 		switch {
+		case r == RequireWitness && v.unwitnessed() != "":
+			v.res.Lacking = append(v.res.Lacking, "witness: "+v.unwitnessed())
 		case r == RequireWitness:
-			v.res.Lacking = append(v.res.Lacking, "witness: no witness has seen this ledger")
 		case v.unapproved() != "":
 			v.res.Lacking = append(v.res.Lacking, "approval: "+v.unapproved())
 		}
