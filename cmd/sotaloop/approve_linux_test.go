@@ -319,6 +319,67 @@ func rejectWay(t *testing.T, o *office, commands string) {
 	require.NotEmpty(t, o.decisions()[1].Signature)
 }
 
+// TestKeysOfEveryKindSign signs with a passphrase, with a key of the agent that the SSH configuration names, and with a security
+// key's handle, for which ssh-keygen speaks to the token.
+func TestKeysOfEveryKindSign(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("ssh-keygen"); err != nil {
+		t.Skip("ssh-keygen is not installed")
+	}
+	line := "sotaloop approve " + tinyCampaign + " patch-1"
+	t.Run("passphrase", func(t *testing.T) {
+		t.Parallel()
+		o := newOffice(t, fastPatch)
+		_, key, err := ed25519.GenerateKey(nil)
+		require.NoError(t, err)
+		block, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte("open sesame"))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(o.at, "locked"), pem.EncodeToMemory(block), 0o600))
+		s, err := ssh.NewSignerFromKey(key)
+		require.NoError(t, err)
+		o.list(s.PublicKey(), "")
+		out, err := o.types(line+" --key locked", "wrong\n")
+		require.Error(t, err)
+		require.Contains(t, out, "Passphrase of locked:")
+		require.NotContains(t, out, "sesame")
+		out, err = o.types("stty -echo; "+line+" --key locked", "open sesame\npatch-1\n")
+		require.NoError(t, err, out)
+		require.Contains(t, o.decisions()[0].LevelWhy, "made the signature")
+	})
+	t.Run("the configuration's agent", func(t *testing.T) {
+		t.Parallel()
+		o := newOffice(t, fastPatch)
+		token := newToken(t, 1)
+		o.list(token.public, "")
+		require.NoError(t, os.WriteFile(filepath.Join(o.user, ".ssh", "config"), []byte("Host *\n  IdentityAgent "+token.socket+"\n"), 0o600))
+		out, err := o.types(line, "patch-1\n")
+		require.NoError(t, err, out)
+		require.True(t, o.decisions()[0].Touched)
+		require.Equal(t, loop.LevelIndependent, o.decisions()[0].Level)
+	})
+	t.Run("handle", func(t *testing.T) {
+		t.Parallel()
+		o := newOffice(t, fastPatch)
+		token := newToken(t, 1)
+		o.list(token.public, "")
+		handle := append([]byte("openssh-key-v1\x00"), ssh.Marshal(struct {
+			Cipher, KDF, Options string
+			N                    uint32
+			Public, Private      string
+		}{"none", "none", "", 1, string(token.public.Marshal()), "handle"})...)
+		path := filepath.Join(o.user, ".ssh", "id_sk")
+		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: handle}), 0o600))
+		require.NoError(t, os.WriteFile(path+".pub", ssh.MarshalAuthorizedKey(token.public), 0o600))
+		out, err := o.types(line+" --key "+path, "patch-1\n")
+		require.Error(t, err, "no token is there")
+		require.Contains(t, out, "ssh-keygen did not sign")
+		o.env = append(o.env, "SSH_AUTH_SOCK="+token.socket) // ssh-keygen asks the agent before the token
+		out, err = o.types(line+" --key "+path, "patch-1\n")
+		require.NoError(t, err, out)
+		require.Contains(t, out, "is independent: a security key was touched")
+	})
+}
+
 // TestOnlyAPersonAnswers tries what an agent's shell would.
 func TestOnlyAPersonAnswers(t *testing.T) {
 	t.Parallel()

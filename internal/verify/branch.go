@@ -19,6 +19,11 @@ func (v *verifier) branch(before *loop.State, b *loop.BranchCreated) error {
 		return fmt.Errorf("%s was applied without an approval", p.ID)
 	case b.Tree != p.ResultTree || b.Branch != p.PatchProposed.Branch:
 		return fmt.Errorf("%s was applied as %s with tree %s, the proposal is %s with tree %s", p.ID, b.Branch, b.Tree, p.PatchProposed.Branch, p.ResultTree)
+	}
+	v.lowered(p.ID, b)
+	switch {
+	case b.Level == loop.LevelIndependent && p.Approvals[len(p.Approvals)-1].Level != loop.LevelIndependent:
+		return fmt.Errorf("%s was applied as independent, its approval was recorded as %s", p.ID, p.Approvals[len(p.Approvals)-1].Level)
 	case b.Object == nil:
 		v.res.note("the commit of %s is not in the directory: its trailers are not checked", p.ID)
 		return nil
@@ -55,4 +60,16 @@ func (v *verifier) commit(before *loop.State, p *loop.ProposalState, b *loop.Bra
 	}
 	v.commits++
 	return nil
+}
+
+// lowered takes the lower of the levels that an approval had when it was recorded and when its branch was made.
+func (v *verifier) lowered(proposal string, b *loop.BranchCreated) {
+	if b.Level != loop.LevelAgentReachable {
+		return
+	}
+	for i := range v.res.Approvals {
+		if a := &v.res.Approvals[i]; a.Proposal == proposal && a.Level == loop.LevelIndependent {
+			a.Level, a.LevelWhy = b.Level, b.LevelWhy
+		}
+	}
 }
