@@ -71,7 +71,7 @@ type rateAnswer struct {
 
 // runLoadgenRate searches a rate and prints its load points as they end.
 func runLoadgenRate(ctx context.Context, s streams, args []string) error {
-	r := &loadgenRate{loadgenRun: loadgenRun{given: map[string]bool{}, sla: contract.SLA{}, note: func(text string) { fmt.Fprintln(s.Err, text) }}}
+	r := &loadgenRate{loadgenRun: loadgenRun{given: map[string]bool{}, sla: contract.SLA{}, spec: bench.Spec{Overload: contract.OverloadCapacity}, note: func(text string) { fmt.Fprintln(s.Err, text) }}}
 	if err := r.parse(args); errors.Is(err, flag.ErrHelp) {
 		_, err := io.WriteString(s.Out, loadgenRateUsage)
 		return err

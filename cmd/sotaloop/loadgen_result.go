@@ -82,7 +82,7 @@ func (r *loadgenRun) result(p *bench.Point, interrupted bool) *loadgenResult {
 			RequestRate: s.RequestRate, MaxConcurrency: s.MaxConcurrency, Temperature: &s.Temperature, IgnoreEOS: &s.IgnoreEOS, Stream: &s.Stream,
 			DrawDigest: fmt.Sprintf("seed-%016x", r.spec.Seed)},
 		Seed: r.spec.Seed, Vocab: r.spec.Vocab, Goodput: r.spec.Goodput, SLAReasons: []string{}, Metrics: p.Metrics, Counts: p.Counts, FirstError: first,
-		Audit: compare.Audit{ClientLimited: p.Audit.ClientLimited, Unsettled: !p.Settling.Settled, Overloaded: p.Overloaded, Reasons: p.Audit.Reasons,
+		Audit: compare.Audit{ClientLimited: p.Audit.ClientLimited, Unsettled: !p.Settling.Settled, Overloaded: p.Overloaded, LoadTest: p.Load, Reasons: p.Audit.Reasons,
 			LateSendP99MS: p.Audit.LateSendP99MS, LoopLagP99MS: p.Audit.LoopLagP99MS, GCPauseMaxMS: p.Audit.GCPauseMaxMS, StealShare: p.Audit.Steal, ClientCPU: p.Audit.CPUShare},
 		Trends: p.Trends, Settling: p.Settling, Warnings: p.Warnings, Assumed: slices.Concat([]string{}, r.assumed), Records: r.out,
 	}
@@ -104,12 +104,16 @@ func (l *loadgenResult) judge(limits contract.SLA, interrupted bool) {
 	}
 	passed, reasons := limits.Judge(l.Metrics.Get)
 	if l.Audit.Overloaded {
-		reasons = append(reasons, "overloaded: load rose over the window")
+		reasons = append(reasons, bench.OverloadReason(l.Audit.LoadTest))
 	}
 	if l.Status != bench.StatusOK {
 		reasons = append(reasons, "status "+string(l.Status))
 	}
 	passed = passed && len(reasons) == 0
+	if t := l.Audit.LoadTest; passed && t != nil && t.State == bench.LoadUndecided {
+		l.SLAReasons = append(l.SLAReasons, bench.OverloadReason(t))
+		return
+	}
 	l.SLA.Passed, l.SLAReasons = &passed, append(l.SLAReasons, reasons...)
 }
 
@@ -129,10 +133,8 @@ func cutShort(p *bench.Point) {
 		}
 	}
 	p.Warnings = slices.DeleteFunc(p.Warnings, func(text string) bool { return strings.HasPrefix(text, "the window of ") }) // the planned one
-	p.Window, p.Metrics, p.Trends, p.Overloaded = until.Header.Window, bench.Measure(&until), bench.Trends(&until), false
-	for _, t := range p.Trends {
-		p.Overloaded = p.Overloaded || t.Rising
-	}
+	p.Window, p.Metrics = until.Header.Window, bench.Measure(&until)
+	p.JudgeLoad(&until)
 }
 
 // text is the result for a person.
@@ -242,6 +244,8 @@ func (l *loadgenResult) remarks(b *strings.Builder) {
 			verdict = "pass"
 		} else if p != nil {
 			verdict = "FAIL: " + strings.Join(l.SLAReasons, "; ")
+		} else if len(l.SLAReasons) > 0 {
+			verdict += ": " + strings.Join(l.SLAReasons, "; ")
 		}
 		line("SLA", "%s", verdict)
 	}
@@ -249,13 +253,7 @@ func (l *loadgenResult) remarks(b *strings.Builder) {
 	if l.Verdict == verdictLimited {
 		line("", "such a point can neither win nor lose: give the client cores of its own, or share the load over processes (--shards N)")
 	}
-	if l.Audit.Overloaded {
-		for _, t := range l.Trends {
-			if t.Rising {
-				line("OVERLOADED", "%s rose by %.0f %% of its mean over the window", t.Quantity, 100*t.Rise)
-			}
-		}
-	}
+	l.loadText(line)
 	if l.Audit.Unsettled {
 		line("warning", "the server had not settled after %d waves: %s output tokens/s", len(l.Settling.WaveTokS), waves(l.Settling.WaveTokS))
 	}
@@ -267,6 +265,23 @@ func (l *loadgenResult) remarks(b *strings.Builder) {
 	}
 	if l.Records != "" {
 		line("records", "%s, sha256 %s", l.Records, l.RawSHA256)
+	}
+}
+
+// loadText says how the offered load stands to what the server can take.
+func (l *loadgenResult) loadText(line func(name, format string, args ...any)) {
+	t := l.Audit.LoadTest
+	switch {
+	case t == nil:
+	case t.State == bench.LoadOverloaded:
+		line("OVERLOADED", "offered %.4g output tokens/s, %.0f %% of the %.4g served while requests piled up", t.Offered, 100*t.Load, t.Served)
+		for _, trend := range l.Trends {
+			if trend.Rising {
+				line("", "%s rose by %.0f %% of its mean over the window", trend.Quantity, 100*trend.Rise)
+			}
+		}
+	case t.State == bench.LoadUndecided:
+		line("UNDECIDED", "the window cannot tell whether the server can take this load for long; one of %.0f s would", t.NeedsS)
 	}
 }
 

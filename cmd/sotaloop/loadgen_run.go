@@ -90,7 +90,7 @@ type loadgenRun struct {
 
 // runLoadgenRun offers one load and prints its result. Failed requests are a result; none that succeeded is an error.
 func runLoadgenRun(ctx context.Context, s streams, args []string) error {
-	r := &loadgenRun{given: map[string]bool{}, sla: contract.SLA{}, note: func(text string) { fmt.Fprintln(s.Err, text) }}
+	r := &loadgenRun{given: map[string]bool{}, sla: contract.SLA{}, spec: bench.Spec{Overload: contract.OverloadCapacity}, note: func(text string) { fmt.Fprintln(s.Err, text) }}
 	if err := r.parse(args); errors.Is(err, flag.ErrHelp) {
 		_, err := io.WriteString(s.Out, loadgenRunUsage)
 		return err

@@ -382,7 +382,7 @@ func TestLoadgenRunInterrupted(t *testing.T) {
 			ctx, interrupt := context.WithCancel(t.Context())
 			defer interrupt()
 			e := &endpoint{models: oneModel, itl: time.Millisecond, breaks: func(n int64, _ http.ResponseWriter, _ *http.Request) bool {
-				if n == 180 {
+				if n == 350 { // 250 of the lead
 					interrupt()
 				}
 				return false
@@ -483,10 +483,11 @@ throughput   19.67 requests/s, 314.7 output tokens/s, 2832.0 total tokens/s
 goodput      18.00 requests/s, attainment 0.9000
 failures     http_status 15, timeout 5
 first        http_status: 503 Busy: wait
-SLA          FAIL: max_p99_ttft_ms: +Inf > 1500; overloaded: load rose over the window
+SLA          FAIL: max_p99_ttft_ms: +Inf > 1500; overloaded: offered 1.25 times what was served while requests piled up
 client       client_limited; late_send_p99_ms 3 > 1
              such a point can neither win nor lose: give the client cores of its own, or share the load over processes (--shards N)
-OVERLOADED   in_flight rose by 40 % of its mean over the window
+OVERLOADED   offered 400 output tokens/s, 125 % of the 320 served while requests piled up
+             in_flight rose by 40 % of its mean over the window
 warning      the server had not settled after 3 waves: 100, 120, 150 output tokens/s
 warning      the window of 60 s is short
 assumed      poisson arrivals (--arrival)
@@ -505,13 +506,23 @@ func TestLoadgenTable(t *testing.T) {
 	l := &loadgenResult{Model: "m", URL: "http://127.0.0.1:8000", Status: bench.StatusOK, Verdict: verdictLimited,
 		Workload: compare.Workload{Endpoint: bench.PathCompletions, Arrival: contract.ArrivalPoisson, InputLen: &in, OutputLen: &out, NumPrompts: &prompts, RequestRate: &rate},
 		Goodput:  &contract.Goodput{TTFTUserMS: 20}, Metrics: metrics, FirstError: "http_status: 503 Busy: wait",
-		Counts:   bench.Counts{Offered: 1400, OK: 1380, Failed: 15, Unfinished: 5, Errors: map[string]int{"timeout": 5, "http_status": 15}},
-		Audit:    compare.Audit{ClientLimited: true, Unsettled: true, Overloaded: true, Reasons: []string{"late_send_p99_ms 3 > 1"}},
+		Counts: bench.Counts{Offered: 1400, OK: 1380, Failed: 15, Unfinished: 5, Errors: map[string]int{"timeout": 5, "http_status": 15}},
+		Audit: compare.Audit{ClientLimited: true, Unsettled: true, Overloaded: true, Reasons: []string{"late_send_p99_ms 3 > 1"},
+			LoadTest: &bench.LoadTest{Method: contract.OverloadCapacity, State: bench.LoadOverloaded, Offered: 400, Served: 320, Load: 1.25}},
 		Trends:   []bench.Trend{{Quantity: "in_flight", Rise: 0.4, Rising: true}, {Quantity: "ttft_user_ms"}},
 		Settling: bench.Settling{WaveTokS: []float64{100, 120, 150}}, Warnings: []string{"the window of 60 s is short"},
 		Assumed: []string{"poisson arrivals (--arrival)"}, Records: "r.zst", RawSHA256: "00ff"}
 	l.judge(contract.SLA{"max_p99_ttft_ms": 1500}, false)
 	require.Equal(t, loadgenTable, l.text())
+
+	l.Audit.Overloaded, l.Audit.LoadTest, l.SLAReasons = false, &bench.LoadTest{Method: contract.OverloadCapacity, State: bench.LoadUndecided, NeedsS: 120}, nil
+	l.judge(contract.SLA{"max_p50_ttft_ms": 1500}, false)
+	require.Nil(t, l.SLA.Passed, "an undecided load keeps nothing")
+	require.Contains(t, l.text(), "SLA          not judged: undecided: the window cannot tell this load from one above capacity, one of 120 s would\n")
+	require.Contains(t, l.text(), "UNDECIDED ")
+	l.SLAReasons = nil
+	l.judge(contract.SLA{"max_p50_ttft_ms": 1}, false)
+	require.False(t, *l.SLA.Passed, "a broken limit stays broken")
 }
 
 func TestLoadgenProgressLine(t *testing.T) {

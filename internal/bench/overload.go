@@ -80,6 +80,21 @@ func spans(window []*Record, w Window) int {
 // inFlight is the mean number of requests in flight in each of n spans; requests before and after the window count. A
 // request that never ended stays in flight.
 func inFlight(records []*Record, w Window, n int) []float64 {
+	return present(records, w, n, func(r *Record) Offset { return r.End })
+}
+
+// waiting is the mean number of requests without a token in each of n spans.
+func waiting(records []*Record, w Window, n int) []float64 {
+	return present(records, w, n, func(r *Record) Offset {
+		if r.First.Happened() {
+			return r.First
+		}
+		return r.End
+	})
+}
+
+// present is the mean number of requests in each of n spans whose planned time is past and whose end is not.
+func present(records []*Record, w Window, n int, end func(*Record) Offset) []float64 {
 	busy := make([]float64, n)
 	width := float64(w.End-w.Start) / float64(n)
 	for _, r := range records {
@@ -87,8 +102,8 @@ func inFlight(records []*Record, w Window, n int) []float64 {
 			continue
 		}
 		from, to := float64(r.Sched-w.Start), math.Inf(1)
-		if r.End.Happened() {
-			to = float64(r.End - w.Start)
+		if e := end(r); e.Happened() {
+			to = float64(e - w.Start)
 		}
 		for i := range busy {
 			low, high := float64(i)*width, float64(i+1)*width

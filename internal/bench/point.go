@@ -24,8 +24,9 @@ type Point struct {
 	Audit       Audit     `json:"audit"`
 	Settling    Settling  `json:"settling"`
 	Overloaded  bool      `json:"overloaded"`
-	Trends      []Trend   `json:"trends"`       // open loop: slopes over the window
-	ShortWindow bool      `json:"short_window"` // open loop: the window spans too few median latencies
+	Load        *LoadTest `json:"load_test,omitempty"` // open loop
+	Trends      []Trend   `json:"trends"`              // open loop: slopes over the window
+	ShortWindow bool      `json:"short_window"`        // open loop: the window spans too few median latencies
 	Counts      Counts    `json:"counts"`
 	Warnings    []string  `json:"warnings"`
 

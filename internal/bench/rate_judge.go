@@ -17,12 +17,13 @@ type RateTried struct {
 	Passed     bool               `json:"passed"`
 	Status     Status             `json:"status"`
 	Overloaded bool               `json:"overloaded"`
-	Unfit      string             `json:"unfit,omitempty"`    // why the point cannot count, its repetition neither: client limited, unsettled
-	Repeated   string             `json:"repeated,omitempty"` // why its first try could not
-	Reasons    []string           `json:"reasons"`            // what it broke
-	Margin     *float64           `json:"margin"`             // how far within the tightest limit, below 0 beyond it; null: not a matter of degree
-	Metrics    map[string]float64 `json:"metrics"`            // that it was judged by, what is not finite left out
-	Requests   int                `json:"requests"`           // offered in the window
+	Undecided  bool               `json:"undecided,omitempty"` // the window cannot tell the rate from more than the engine can take: it does not pass
+	Unfit      string             `json:"unfit,omitempty"`     // why the point cannot count, its repetition neither: client limited, unsettled
+	Repeated   string             `json:"repeated,omitempty"`  // why its first try could not
+	Reasons    []string           `json:"reasons"`             // what it broke
+	Margin     *float64           `json:"margin"`              // how far within the tightest limit, below 0 beyond it; null: not a matter of degree
+	Metrics    map[string]float64 `json:"metrics"`             // that it was judged by, what is not finite left out
+	Requests   int                `json:"requests"`            // offered in the window
 	WindowS    float64            `json:"window_s"`
 	// ShortWindow says that the window spans less than five of its median latencies.
 	ShortWindow bool `json:"short_window,omitempty"`
@@ -59,7 +60,10 @@ func (t RateTerms) Judge(rate float64, p *Point) RateTried {
 		out.Reasons = append(out.Reasons, string(p.Status))
 	}
 	if p.Overloaded {
-		out.Reasons = append(out.Reasons, "overloaded: load rose over the window")
+		out.Reasons = append(out.Reasons, OverloadReason(p.Load))
+	}
+	if p.Load != nil && p.Load.State == LoadUndecided {
+		out.Undecided, out.Reasons = true, append(out.Reasons, OverloadReason(p.Load))
 	}
 	out.Reasons = append(out.Reasons, t.broken(p.Metrics)...)
 	out.Passed = len(out.Reasons) == 0

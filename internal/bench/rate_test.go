@@ -171,6 +171,7 @@ func TestRateJudge(t *testing.T) {
 		{"a tail of failures", sla, bench.Point{Status: bench.StatusOK, Metrics: metrics("p95_ttft_user_ms", math.Inf(1), "p50_tpot_ms", 40.0, "success_rate", 0.94)}, false, nil, "+Inf"},
 		{"not measured", sla, bench.Point{Status: bench.StatusOK, Metrics: metrics("success_rate", 1.0)}, false, nil, "not measured"},
 		{"overloaded", sla, bench.Point{Status: bench.StatusOK, Metrics: good, Overloaded: true}, false, nil, "overloaded"},
+		{"undecided", sla, bench.Point{Status: bench.StatusOK, Metrics: good, Load: &bench.LoadTest{Method: contract.OverloadCapacity, State: bench.LoadUndecided, NeedsS: 120}}, false, nil, "one of 120 s would"},
 		{"deadline", sla, bench.Point{Status: bench.StatusTimeout, Metrics: good}, false, nil, "timeout"},
 		{"attained", bench.RateTerms{SLA: sla.SLA, MinAttainment: 0.9}, bench.Point{Status: bench.StatusOK, Metrics: metrics("sla_attainment", 0.95)}, true, 0.95/0.9 - 1, ""},
 		{"attained too seldom", bench.RateTerms{SLA: sla.SLA, MinAttainment: 0.9}, bench.Point{Status: bench.StatusOK, Metrics: metrics("sla_attainment", 0.81, "p95_ttft_user_ms", 5.0)}, false, 0.81/0.9 - 1, "0.81 < 0.9"},

@@ -24,11 +24,14 @@ type Header struct {
 	Arrivals uint64            `json:"arrival_seed,string,omitempty"` // of an open loop's arrivals; 0: Seed
 	Scenario contract.Scenario `json:"scenario"`
 	Goodput  *contract.Goodput `json:"goodput,omitempty"`
-	Window   Window            `json:"window"`
-	BaseNS   int64             `json:"monotonic_base_ns"` // CLOCK_MONOTONIC at the point's origin; 0 where unknown
-	Keyed    bool              `json:"keyed_digests,omitempty"`
-	Drawn    *Drawn            `json:"drawn,omitempty"` // text, chat, replay: the rows that were sent
-	Records  int               `json:"records"`         // number of lines that follow
+
+	Overload contract.OverloadTest `json:"overload_test,omitempty"` // how the load is judged
+
+	Window  Window `json:"window"`
+	BaseNS  int64  `json:"monotonic_base_ns"` // CLOCK_MONOTONIC at the point's origin; 0 where unknown
+	Keyed   bool   `json:"keyed_digests,omitempty"`
+	Drawn   *Drawn `json:"drawn,omitempty"` // text, chat, replay: the rows that were sent
+	Records int    `json:"records"`         // number of lines that follow
 }
 
 // Recording is a point's evidence: the header and every request, warm-up included, in order of planning.

@@ -143,15 +143,12 @@ func (r *runner) complete(p *Point, window Window) {
 	}
 	p.Window = window
 	p.Recording = &Recording{Records: r.records, Header: Header{Kind: RecordsKind, V: RecordsVersion, Client: p.Client, Path: r.target.Path,
-		Phase: r.spec.Phase, Block: r.spec.Block, Seed: r.spec.Seed, Arrivals: r.spec.ArrivalSeed, Scenario: s, Goodput: r.spec.Goodput, Window: window,
+		Phase: r.spec.Phase, Block: r.spec.Block, Seed: r.spec.Seed, Arrivals: r.spec.ArrivalSeed, Scenario: s, Goodput: r.spec.Goodput, Overload: r.spec.Overload, Window: window,
 		BaseNS: r.clk.base, Keyed: r.spec.Private(), Drawn: r.spec.Drawn, Records: len(r.records)}}
 	p.DurationS = float64(r.clk.now()) / 1e9
 	p.Counts = count(r.records)
 	p.Metrics = Measure(p.Recording)
-	p.Trends = Trends(p.Recording)
-	for _, t := range p.Trends {
-		p.Overloaded = p.Overloaded || t.Rising
-	}
+	p.JudgeLoad(p.Recording)
 	p.Audit.judge(p.Recording)
 }
 

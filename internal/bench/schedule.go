@@ -37,13 +37,17 @@ func openWindow(s contract.Scenario, rule WindowRule) time.Duration {
 	return time.Duration(seconds * 1e9)
 }
 
-// leadTime is how long an open loop loads the engine before the window: twice the median latency of the warm-up, at
-// least a tenth of the window and at most all of it.
+// leastLead is how long an engine is given to fill, where the window is not shorter than four times that.
+const leastLead = 15 * time.Second
+
+// leadTime is how long an open loop loads the engine before the window: twice the median latency of the warm-up, a tenth
+// of the window, or 15 s (a quarter of a shorter window), whichever is longest; at most all of the window. A window that
+// begins while the engine still fills says too little of its capacity.
 func leadTime(rule WindowRule, window, e2e time.Duration) time.Duration {
 	if rule.Lead > 0 {
 		return rule.Lead
 	}
-	return min(max(2*e2e, window/10), window)
+	return min(max(2*e2e, window/10, min(leastLead, window/4)), window)
 }
 
 // gaps gives the successive gaps between arrivals.

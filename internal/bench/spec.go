@@ -23,6 +23,8 @@ type Spec struct {
 	WarmupRows []Row      `json:"warmup_rows,omitempty"` // text, chat: rows for everything unmeasured; none of Rows
 	Drawn      *Drawn     `json:"drawn,omitempty"`       // where Rows come from; recorded only
 
+	Overload contract.OverloadTest `json:"overload_test,omitempty"` // how an open loop's load is judged
+
 	Goodput      *contract.Goodput `json:"goodput,omitempty"`
 	WantLogprobs bool              `json:"want_logprobs,omitempty"` // ask for the log-probability of every generated token
 	KeepOutputs  bool              `json:"keep_outputs,omitempty"`  // keep output text in the records
@@ -43,7 +45,7 @@ const DefaultRequestTimeout = 30 * time.Minute
 type WindowRule struct {
 	Min       time.Duration `json:"min_ns,omitempty"`     // shortest window; default 60 s
 	E2EFactor float64       `json:"e2e_factor,omitempty"` // the window must span this many median E2E latencies; default 5
-	Lead      time.Duration `json:"lead_ns,omitempty"`    // load before the window; 0 = twice the median E2E of the warm-up, at least a tenth of the window
+	Lead      time.Duration `json:"lead_ns,omitempty"`    // load before the window; 0 = twice the median E2E of the warm-up, at least a tenth of the window and 15 s or a quarter of it
 }
 
 // Drawn names the rows that a point sent, so that whoever has the dataset can draw them again.

@@ -148,10 +148,14 @@ type Workload struct {
 type Audit struct {
 	ClientLimited bool     `json:"client_limited"` // such a point can neither win nor lose
 	Unsettled     bool     `json:"unsettled"`
-	Overloaded    bool     `json:"overloaded"` // in-flight count or TTFT rose over the window: fails the SLA
+	Overloaded    bool     `json:"overloaded"` // more was offered than the engine can take: fails the SLA
 	Untrusted     bool     `json:"untrusted"`  // foreign load, cache files written during the window
 	Cold          bool     `json:"cold"`       // first launch of a build: never a block's row
 	Reasons       []string `json:"reasons"`
+
+	// LoadTest is what Overloaded rests on; null in closed loops, bursts and rows of before.
+	LoadTest *bench.LoadTest `json:"load_test,omitempty"`
+
 	LateSendP99MS *float64 `json:"late_send_p99_ms"`
 	LoopLagP99MS  *float64 `json:"loop_lag_p99_ms"`
 	GCPauseMaxMS  *float64 `json:"gc_pause_max_ms"`
@@ -167,6 +171,11 @@ type Engine struct {
 	SHA256   string `json:"sha256"`   // of programs, packages and what runs before them: equal in all launches of one build
 	// Modified says why it is not the engine that it is called: such a row supports no claim against it.
 	Modified []string `json:"modified,omitempty"`
+}
+
+// Undecided says whether the row's window could not tell its load from more than the engine can take.
+func (r *Row) Undecided() bool {
+	return r.Audit != nil && r.Audit.LoadTest != nil && r.Audit.LoadTest.State == bench.LoadUndecided
 }
 
 // SpecDecode is the speculative decoding state of a launch.

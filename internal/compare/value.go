@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
 
@@ -62,14 +63,22 @@ func (rd *reading) passes(r *Row, limits contract.SLA) (passed bool, why []strin
 	}
 	passed, why = limits.Judge(func(metric string) (float64, bool) { return rd.value(r, metric) })
 	if r.Audit != nil && r.Audit.Overloaded {
-		return false, append(why, "overloaded: load rose over the window")
+		return false, append(why, bench.OverloadReason(r.Audit.LoadTest))
+	}
+	if r.Undecided() {
+		return false, append(why, bench.OverloadReason(r.Audit.LoadTest))
 	}
 	return passed, why
 }
 
-// silent says whether a foreign row that does not pass breaks no limit it can be held to: it lacks the metric of one. A
-// percentile that lies among failed requests is no gap: it never ended.
+// silent says whether a row that does not pass breaks no limit it can be held to: its window cannot tell whether its load
+// is more than the engine can take, or, in foreign rows, it lacks the metric of a limit. A percentile that lies among
+// failed requests is no gap: it never ended.
 func (rd *reading) silent(r *Row, limits contract.SLA) bool {
+	if r.Status == StatusOK && r.Rate == nil && r.Undecided() && !r.Audit.Overloaded {
+		kept, _ := limits.Judge(func(metric string) (float64, bool) { return rd.value(r, metric) })
+		return kept
+	}
 	if !rd.foreign || r.Status != StatusOK || (r.Audit != nil && r.Audit.Overloaded) {
 		return false
 	}

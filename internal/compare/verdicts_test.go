@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -157,6 +158,13 @@ func TestPointsThatCanNeitherWinNorLose(t *testing.T) {
 	}
 	overloaded := edit(foreign(blocks(8, 0.1, 0.01)), contract.SGLang, func(r *compare.Row) { r.Audit = &compare.Audit{Overloaded: true} })
 	require.Equal(t, stats.Loss, verdictOf(t, overloaded, foreignTerms), "an overload is the engine's own failure")
+
+	undecided := &compare.Audit{LoadTest: &bench.LoadTest{Method: contract.OverloadCapacity, State: bench.LoadUndecided, NeedsS: 240}}
+	v := only(t, edit(foreign(blocks(8, 0.1, 0.01)), contract.SGLang, func(r *compare.Row) { r.Audit = undecided }), foreignTerms)
+	require.Equal(t, stats.Inconclusive, v.Verdict, "neither kept nor broken")
+	require.Contains(t, v.Reason, "one of 240 s would")
+	slow := edit(foreign(blocks(8, 0.1, 0.01)), contract.SGLang, func(r *compare.Row) { r.Audit, r.Metrics["p50_ttft_user_ms"] = undecided, 5000 })
+	require.Equal(t, stats.Loss, verdictOf(t, slow, foreignTerms), "a broken limit is broken")
 }
 
 func TestUnequalFactsAreRefusedByName(t *testing.T) {

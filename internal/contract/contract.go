@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -71,6 +72,8 @@ type Contract struct {
 	// TrustRoots says whether the server's account could change policy, approvers and hosts when the campaign opened:
 	// protected or unprotected; empty in contracts of before.
 	TrustRoots string `json:"trust_roots,omitempty"`
+	// Overload is how open loops are judged to be more than an engine can take; empty in contracts without any, and of before.
+	Overload OverloadTest `json:"overload_test,omitempty"`
 	// CookbookLeft names the scenarios of the cookbook's entry that are not measured.
 	CookbookLeft []string `json:"cookbook_left_out,omitempty"`
 	// Noise is what was known of the host's launches; null in contracts of before and where no verdict is taken.
@@ -204,6 +207,9 @@ func Parse(raw []byte) (*Contract, error) {
 	}
 	if c.Kind != Kind || c.V < 1 || c.V > Version {
 		return nil, fmt.Errorf("parse contract: kind %q version %d is not %s/%d or older", c.Kind, c.V, Kind, Version)
+	}
+	if !slices.Contains(OverloadTests(), string(c.Overload)) {
+		return nil, fmt.Errorf("parse contract: overload_test %q is none of %q: a newer release wrote it", c.Overload, OverloadTests())
 	}
 	return &c, nil
 }

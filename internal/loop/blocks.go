@@ -317,6 +317,9 @@ func rowWarnings(rows []compare.Row) []string {
 			if a.Overloaded {
 				count["points were overloaded and fail the SLA"]++
 			}
+			if r.Undecided() {
+				count[fmt.Sprintf("points at a load that a window of theirs cannot tell from an overload: neither kept nor broken is their SLA; a window of %.0f s would tell", r.Audit.LoadTest.NeedsS)]++
+			}
 		}
 	}
 	var out []string

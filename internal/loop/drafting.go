@@ -215,6 +215,9 @@ func (d *drafting) terms(c *contract.Contract) error {
 	if err := d.scenarios(c); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(c.Scenarios, contract.Scenario.Open) {
+		c.Overload = contract.OverloadCapacity
+	}
 	if err := d.sla(c); err != nil {
 		return err
 	}

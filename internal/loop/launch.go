@@ -112,12 +112,20 @@ func point(c *contract.Contract, s contract.Scenario, phase string, block int) w
 		s = standIn(s)
 	}
 	p := worker.Point{ID: s.Name, Flush: true, Rows: drawOf(c, s, phase, block), Spec: bench.Spec{
-		Scenario: s, Seed: bench.MixSeed(c.Seed, phase, s.Name, block), Phase: phase, Block: block, Vocab: vocabulary(c), Goodput: c.Goodput,
+		Scenario: s, Seed: bench.MixSeed(c.Seed, phase, s.Name, block), Phase: phase, Block: block, Vocab: vocabulary(c), Goodput: c.Goodput, Overload: overloadTest(c, s),
 	}}
 	if s.RateSearch != nil {
 		return ratePoint(c, p)
 	}
 	return p
+}
+
+// overloadTest is how a scenario's load is judged: by the contract's method, where its requests come at a rate.
+func overloadTest(c *contract.Contract, s contract.Scenario) contract.OverloadTest {
+	if !s.Open() {
+		return contract.OverloadTrend
+	}
+	return c.Overload
 }
 
 // preflightDeadline ends a preflight whose server is ready and never answers. First requests may still compile kernels.
@@ -208,7 +216,7 @@ func fullScore(c *contract.Contract, rows []compare.Row, penalty float64) (float
 			if contract.LowerIsBetter(metric) {
 				l = -l
 			}
-			if s.RateSearch == nil && r.SLA.Passed != nil && !*r.SLA.Passed {
+			if s.RateSearch == nil && (r.SLA.Passed == nil || !*r.SLA.Passed) {
 				l -= penalty
 			}
 			sum, n = sum+l, n+1

@@ -119,7 +119,7 @@ func (d *drafting) rateSearch(c *contract.Contract, s *contract.Scenario) {
 }
 
 // loadSeconds estimates what one launch of a phase spends under load; usual is what a scenario takes without a rate
-// search. A load point is settled by at least two waves of ten seconds, led up to by a tenth of its window, and drained.
+// search. A load point is settled by at least two waves of ten seconds, led up to, and drained for a fifth of its window.
 func loadSeconds(c *contract.Contract, phase string, usual float64) float64 {
 	sum := 0.0
 	for _, s := range c.Scenarios {
@@ -132,7 +132,7 @@ func loadSeconds(c *contract.Contract, phase string, usual float64) float64 {
 			window, settling = simulatedWindow.Seconds(), 1
 		}
 		window = max(window, float64(s.NumPrompts)/math.Sqrt(s.RateSearch.Low*s.RateSearch.High))
-		sum += float64(s.RateSearch.Complete().Points) * (settling + 1.3*window)
+		sum += float64(s.RateSearch.Complete().Points) * (settling + max(window/10, min(15, window/4)) + 1.2*window)
 	}
 	return sum
 }

@@ -36,12 +36,14 @@ func TestOpenARateSearch(t *testing.T) {
 	require.Equal(t, contract.NeedsFor(0.95), s.NumPrompts)
 	require.Contains(t, opened.Assumed, "scenario chat: rate search from 2 to 64 requests/s to 3 %, at most 12 load points a launch")
 
+	require.Equal(t, contract.OverloadCapacity, c.Overload)
+
 	cost := map[string]contract.Cost{}
 	for _, x := range opened.Cost {
 		cost[x.Phase] = x
 	}
 	require.InDelta(t, 120, cost["search"].LoadS, 1e-9, "the search ranks by something cheaper")
-	require.InDelta(t, 12*(25+1.3*60), cost["blocks"].LoadS, 1e-9, "every launch of the blocks has all load points")
+	require.InDelta(t, 12*(25+15+1.2*60), cost["blocks"].LoadS, 1e-9, "every launch of the blocks has all load points")
 	require.InDelta(t, cost["blocks"].LoadS, cost["revalidate"].LoadS, 1e-9)
 }
 

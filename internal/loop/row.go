@@ -146,7 +146,8 @@ func failedRow(s *State, l *launchSoFar, p worker.Point, f *worker.Failure) comp
 	return row
 }
 
-// judge recomputes sla.passed from the row's own metrics.
+// judge recomputes sla.passed from the row's own metrics; null where the limits hold and the load may be more than the
+// engine can take.
 func judge(row *compare.Row) {
 	passed, _ := row.SLA.Limits.Judge(row.Metrics.Get)
 	passed = passed && (row.Audit == nil || !row.Audit.Overloaded)
@@ -154,7 +155,9 @@ func judge(row *compare.Row) {
 		passed = row.Rate.Passes()
 	}
 	passed = passed && row.Status == compare.StatusOK
-	row.SLA.Passed = &passed
+	if row.SLA.Passed = &passed; passed && row.Undecided() {
+		row.SLA.Passed = nil
+	}
 }
 
 func statusOf(class framework.FailureClass) compare.Status {
@@ -202,6 +205,9 @@ func audit(m *bench.Point, q *worker.Quiet, l worker.QuietLimits) *compare.Audit
 		ClientLimited: m.Audit.ClientLimited, Unsettled: !m.Settling.Settled, Overloaded: m.Overloaded, Reasons: append([]string{}, m.Audit.Reasons...),
 		LateSendP99MS: m.Audit.LateSendP99MS, LoopLagP99MS: m.Audit.LoopLagP99MS, GCPauseMaxMS: m.Audit.GCPauseMaxMS,
 		StealShare: m.Audit.Steal, ClientCPU: m.Audit.CPUShare,
+	}
+	if a.LoadTest = m.Load; m.Load != nil && m.Load.Method == contract.OverloadTrend {
+		a.LoadTest = nil // overloaded says it all
 	}
 	if q == nil {
 		return a

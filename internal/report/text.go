@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
@@ -105,6 +106,9 @@ func auditText(a *compare.Audit) string {
 	}
 	if a.Overloaded {
 		out = append(out, "overloaded")
+	}
+	if a.LoadTest != nil && a.LoadTest.State == bench.LoadUndecided {
+		out = append(out, "overload undecided")
 	}
 	if a.Unsettled {
 		out = append(out, "unsettled")

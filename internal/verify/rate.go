@@ -65,7 +65,7 @@ func (v *verifier) triedRate(l worker.Launch, pt worker.Point, tried []bench.Rat
 	if err != nil {
 		return nil, err
 	}
-	again := pt.Rate.Judge(x.Rate, &bench.Point{Status: x.Status, Metrics: bench.Measure(rec), Window: rec.Header.Window, Overloaded: rising(rec)})
+	again := pt.Rate.Judge(x.Rate, &bench.Point{Status: x.Status, Metrics: bench.Measure(rec), Window: rec.Header.Window, Overloaded: overloaded(rec), Load: bench.TestLoad(rec)})
 	again.Unfit, again.Repeated = x.Unfit, x.Repeated
 	if err := equal(again, x); err != nil {
 		return nil, err
@@ -117,12 +117,8 @@ func (v *verifier) ratedRow(before *loop.State, l worker.Launch, pt worker.Point
 	return equal(before.PlannedRow(l, pt, p.Row), p.Row)
 }
 
-// rising says whether the trends of records call their point overloaded.
-func rising(rec *bench.Recording) bool {
-	for _, t := range bench.Trends(rec) {
-		if t.Rising {
-			return true
-		}
-	}
-	return false
+// overloaded says whether records call their point overloaded, by the method of their contract.
+func overloaded(rec *bench.Recording) bool {
+	load := bench.TestLoad(rec)
+	return load != nil && load.State == bench.LoadOverloaded
 }

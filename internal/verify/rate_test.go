@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -29,8 +28,9 @@ func (b *builder) ratePoint(st *loop.State, l worker.Launch, pt worker.Point) {
 	m := loop.PointMeasured{Key: l.ID + "/" + pt.ID, Point: pt.ID, Use: "main"}
 	for rate := pt.Rate.Next(tried); rate > 0; rate = pt.Rate.Next(tried) {
 		rec := rateRecording(l, pt.Rate.Probe(pt.Spec, len(tried), rate))
-		require.False(b.t, slices.ContainsFunc(bench.Trends(rec), func(x bench.Trend) bool { return x.Rising }))
-		tried, recs = append(tried, pt.Rate.Judge(rate, &bench.Point{Status: bench.StatusOK, Metrics: bench.Measure(rec), Window: rec.Header.Window})), append(recs, rec)
+		load := bench.TestLoad(rec)
+		require.NotEqual(b.t, bench.LoadOverloaded, load.State, "%+v", load)
+		tried, recs = append(tried, pt.Rate.Judge(rate, &bench.Point{Status: bench.StatusOK, Metrics: bench.Measure(rec), Window: rec.Header.Window, Load: load})), append(recs, rec)
 		var packed bytes.Buffer
 		require.NoError(b.t, bench.WriteRecords(&packed, rec))
 		art := b.put(fmt.Sprintf("benchmark/records/%s.%s@rate-%02d.zst", l.ID, pt.ID, len(tried)), packed.Bytes())
@@ -41,6 +41,9 @@ func (b *builder) ratePoint(st *loop.State, l worker.Launch, pt worker.Point) {
 	started, warm, off := morning.Add(b.tick), 0, false
 	row := compare.Row{Status: compare.StatusOK, StartedAt: &started, WarmupRequests: &warm, Metrics: loop.RatedMetrics(recs[found.Chosen()], &found), Audit: &compare.Audit{Reasons: []string{}},
 		Cache: &compare.Cache{PrefixCacheEnabled: &off}, Rate: &found, RawSHA256: m.Records.SHA256, Artifacts: compare.Artifacts{RawResult: m.Records.Name}}
+	if load := bench.TestLoad(recs[found.Chosen()]); load.Method != contract.OverloadTrend {
+		row.Audit.LoadTest = load
+	}
 	row.Metrics["peak_gpu_mem_mib"] = 4096
 	m.Row = st.PlannedRow(l, pt, row)
 	b.add("point.measured", m)
@@ -55,7 +58,7 @@ func rateRecording(l worker.Launch, spec bench.Spec) *bench.Recording {
 		capacity -= 2
 	}
 	ttft := bench.Offset(min(5e9, 2e9*math.Pow(rate/capacity, 3)))
-	rec := &bench.Recording{Header: bench.Header{Client: "sotaloop/1", Path: l.Endpoint, Phase: spec.Phase, Block: spec.Block, Seed: spec.Seed, Arrivals: spec.ArrivalSeed, Scenario: s, Goodput: spec.Goodput}}
+	rec := &bench.Recording{Header: bench.Header{Client: "sotaloop/1", Path: l.Endpoint, Phase: spec.Phase, Block: spec.Block, Seed: spec.Seed, Arrivals: spec.ArrivalSeed, Scenario: s, Goodput: spec.Goodput, Overload: spec.Overload}}
 	lead := int(8 * rate)
 	rec.Header.Window.Start = bench.Offset(float64(lead) / rate * 1e9)
 	rec.Header.Window.End = bench.Offset(float64(lead+s.NumPrompts) / rate * 1e9)
@@ -82,6 +85,23 @@ func searchingRates(c *contract.Contract) {
 	search := contract.RateSearch{Low: 2, High: 32, Tolerance: 0.1}.Complete()
 	s := &c.Scenarios[0]
 	s.Arrival, s.MaxConcurrency, s.RateSearch, s.Primary, s.NumPrompts = contract.ArrivalPoisson, nil, &search, contract.MaxRateUnderSLA, 46
+	c.Overload = contract.OverloadCapacity
+}
+
+// TestRateCampaignOfBefore: a contract that names no method is judged by trends for ever, and its rows say no more.
+func TestRateCampaignOfBefore(t *testing.T) {
+	t.Parallel()
+	dir, _ := build(t, 2, func(c *contract.Contract) {
+		searchingRates(c)
+		c.Overload = contract.OverloadTrend
+	})
+	res, err := verify.Path(t.Context(), dir, verify.Options{Version: release})
+	require.NoError(t, err)
+	require.True(t, res.OK, "%+v", res.First)
+	raw, err := os.ReadFile(filepath.Join(dir, "ledger.jsonl"))
+	require.NoError(t, err)
+	require.NotContains(t, string(raw), "load_test")
+	require.NotContains(t, string(raw), "overload_test")
 }
 
 // rateCampaign is a finished campaign whose verdicts are about the highest rates under the SLA.
@@ -215,6 +235,24 @@ func rateForgeries() map[string]forgery {
 		"a search called limited": {"rows", "audit.client_limited", rated(func(_ *testing.T, _ string, p map[string]any) {
 			in(p, "row", "audit")["client_limited"] = true
 		})},
+		"a rate called undecided": {"rows", "undecided", rated(func(_ *testing.T, _ string, p map[string]any) {
+			x := tried(p)[0].(map[string]any)
+			x["undecided"] = x["undecided"] != true
+		})},
+		"a lower load": {"rows", "audit.load_test.load is 0.1", rated(func(_ *testing.T, _ string, p map[string]any) {
+			in(p, "row", "audit", "load_test")["load"] = 0.1
+		})},
+		"an undecided load called sustained": {"rows", "audit.load_test is undecided", rated(func(_ *testing.T, _ string, p map[string]any) {
+			in(p, "row", "audit", "load_test")["state"] = "undecided"
+		})},
+		"a load that nobody tested": {"rows", "audit.load_test is null", rated(func(_ *testing.T, _ string, p map[string]any) {
+			delete(in(p, "row", "audit"), "load_test")
+		})},
+		"a plan that judges loads another way": {"runs", "overload_test", func(t *testing.T, dir string) func(entries) entries {
+			return replaced(t, dir, planOf(t, dir, "blocks"), func(raw []byte) []byte {
+				return bytes.Replace(raw, []byte(`"overload_test":"capacity/1",`), nil, 1)
+			})
+		}},
 		"a plan under looser limits": {"runs", "rate.sla", func(t *testing.T, dir string) func(entries) entries {
 			return replaced(t, dir, planOf(t, dir, "blocks"), func(raw []byte) []byte {
 				return bytes.Replace(raw, []byte(`"sla":{"max_p50_ttft_ms":2000`), []byte(`"sla":{"max_p50_ttft_ms":9000`), 1)

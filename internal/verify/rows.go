@@ -11,6 +11,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/compare"
+	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/loop"
 	"github.com/sotaloop/sotaloop/internal/worker"
@@ -146,7 +147,7 @@ func withoutRecords(before *loop.State, l worker.Launch, pt worker.Point, p *loo
 func (v *verifier) header(rec *bench.Recording, l worker.Launch, pt worker.Point) error {
 	want := rec.Header
 	want.Path, want.Phase, want.Block = l.Endpoint, pt.Spec.Phase, pt.Spec.Block
-	want.Seed, want.Arrivals, want.Scenario, want.Goodput = pt.Spec.Seed, pt.Spec.ArrivalSeed, pt.Spec.Scenario, pt.Spec.Goodput
+	want.Seed, want.Arrivals, want.Scenario, want.Goodput, want.Overload = pt.Spec.Seed, pt.Spec.ArrivalSeed, pt.Spec.Scenario, pt.Spec.Goodput, pt.Spec.Overload
 	drawn, err := v.drawn(pt)
 	if err != nil {
 		return err
@@ -197,8 +198,31 @@ func outcome(rec *bench.Recording, row compare.Row) error {
 		return errors.New("status is ok and no request of the window succeeded")
 	case row.WarmupRequests == nil || *row.WarmupRequests != warm:
 		return fmt.Errorf("warmup_requests is %s, the records hold %d", short(row.WarmupRequests), warm)
-	case row.Audit == nil || row.Audit.Overloaded != rising(rec):
-		return fmt.Errorf("audit.overloaded is not %t, as the records' trends say", rising(rec))
+	case row.Audit == nil || row.Audit.Overloaded != overloaded(rec):
+		return fmt.Errorf("audit.overloaded is not %t, as the records say", overloaded(rec))
+	}
+	return sameLoad(bench.TestLoad(rec), row.Audit.LoadTest)
+}
+
+// sameLoad compares what a row says of its load with what its records do.
+func sameLoad(want, got *bench.LoadTest) error {
+	if want != nil && want.Method == contract.OverloadTrend {
+		want = nil // rows of such contracts say overloaded and nothing more
+	}
+	if (want == nil) != (got == nil) {
+		return fmt.Errorf("audit.load_test is %s, the records give %s", short(got), short(want))
+	}
+	if want == nil {
+		return nil
+	}
+	for name, x := range map[string][2]float64{"offered_tok_s": {want.Offered, got.Offered}, "served_tok_s": {want.Served, got.Served}, "load": {want.Load, got.Load},
+		"swing": {want.Swing, got.Swing}, "pile": {want.Pile, got.Pile}, "waiting": {want.Waiting, got.Waiting}, "response": {want.Response, got.Response}, "needs_s": {want.NeedsS, got.NeedsS}} {
+		if !near(x[0], x[1]) {
+			return fmt.Errorf("audit.load_test.%s is %v, the records give %v", name, x[1], x[0])
+		}
+	}
+	if want.Method != got.Method || want.State != got.State || want.Spans != got.Spans {
+		return fmt.Errorf("audit.load_test is %s by %s over %d spans, the records give %s by %s over %d", got.State, got.Method, got.Spans, want.State, want.Method, want.Spans)
 	}
 	return nil
 }
