@@ -2,6 +2,8 @@ package framework
 
 import (
 	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/contract"
 )
 
 // names is a set of flags by key.
@@ -59,6 +61,9 @@ func (*table) ParseVersion(text string) (Version, error) { return parseVersion(t
 // Class applies the table: named flags first (the worst class of any of a flag's names wins), then words, then kind. An
 // unlisted boolean, number or enumeration is a knob; an unlisted free string or JSON is unlisted.
 func (t *table) Class(f Flag) FlagClass {
+	if IsVariable(f.Name) {
+		return classOfVariable(f.Name)
+	}
 	keys := make([]string, 0, 1+len(f.Aliases))
 	for _, n := range append([]string{f.Name}, f.Aliases...) {
 		k, _, _ := strings.Cut(key(n), ".") // --compilation-config.mode belongs to its JSON flag
@@ -80,6 +85,21 @@ func (t *table) Class(f Flag) FlagClass {
 		}
 	}
 	return classByWords(keys, f.Kind)
+}
+
+// classOfVariable is a knob where an adapter names the variable; what loads code is forbidden, and the others are the host's.
+func classOfVariable(name string) FlagClass {
+	for _, of := range []contract.Framework{contract.SGLang, contract.VLLM, contract.TensorRTLLM, contract.TokenSpeed} {
+		for _, v := range Variables(of) {
+			if v.Name == name {
+				return ClassSearch
+			}
+		}
+	}
+	if IsLoader(strings.TrimPrefix(name, VariablePrefix)) {
+		return ClassForbidden
+	}
+	return ClassHost
 }
 
 func classByWords(keys []string, kind string) FlagClass {

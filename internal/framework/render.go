@@ -34,6 +34,9 @@ func flags(t *table, s Spec, underscores bool) ([]string, error) {
 	given := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(s.Flags)) {
 		v := s.Flags[name]
+		if IsVariable(name) {
+			continue
+		}
 		f, err := t.known(s, name, v, underscores)
 		if err != nil {
 			return nil, err

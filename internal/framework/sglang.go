@@ -61,7 +61,7 @@ func (sglang) Launch(s Spec) (Launch, error) {
 	if s.Device == "cpu" {
 		env["SGLANG_USE_CPU_ENGINE"] = "1"
 	}
-	return Launch{Argv: append(argv, knobs...), Env: env}, nil
+	return launched(contract.SGLang, s, append(argv, knobs...), env)
 }
 
 func (sglang) Protocol(s Spec) Protocol {

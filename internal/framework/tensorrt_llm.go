@@ -55,7 +55,7 @@ func (tensorRTLLM) Launch(s Spec) (Launch, error) {
 		env["TLLM_PROFILE_START_STOP"] = "12-" + strconv.Itoa(12+s.Steps)
 		env["TLLM_TORCH_PROFILE_TRACE"] = OutputPlaceholder + "/trace.json"
 	}
-	return Launch{Argv: append(argv, knobs...), Env: env}, nil
+	return launched(contract.TensorRTLLM, s, append(argv, knobs...), env)
 }
 
 func (tensorRTLLM) Protocol(Spec) Protocol {

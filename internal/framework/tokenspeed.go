@@ -43,7 +43,8 @@ func (tokenSpeed) Launch(s Spec) (Launch, error) {
 	if err != nil {
 		return Launch{}, err
 	}
-	return Launch{Argv: append(argv, knobs...), Env: offline()}, nil
+	env := offline()
+	return launched(contract.TokenSpeed, s, append(argv, knobs...), env)
 }
 
 func (tokenSpeed) Protocol(Spec) Protocol {

@@ -58,7 +58,7 @@ func (vllm) Launch(s Spec) (Launch, error) {
 	if s.Device == "cpu" {
 		env["VLLM_CPU_OMP_THREADS_BIND"] = "nobind" // it would leave the cores that the process was given
 	}
-	return Launch{Argv: append(argv, knobs...), Env: env}, nil
+	return launched(contract.VLLM, s, append(argv, knobs...), env)
 }
 
 func (vllm) Protocol(Spec) Protocol {

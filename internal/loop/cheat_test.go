@@ -2,7 +2,9 @@ package loop_test
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,10 +83,55 @@ func TestFlagsInOtherSpellingsAreUnknown(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
 	l := captured(t, home, "vllm")
-	for _, name := range []string{"--knob-1=4", "knob-1 4", " knob-1", "knob-1\n", "knob\u20111", "\u2014knob-1", "\u2013\u2013knob-1", "", "--", "knob-1;id", "env:LD_PRELOAD", "$(id)"} {
+	for _, name := range []string{"--knob-1=4", "knob-1 4", " knob-1", "knob-1\n", "knob\u20111", "\u2014knob-1", "\u2013\u2013knob-1", "", "--", "knob-1;id", "$(id)"} {
 		_, err := l.Search(t.Context(), loop.SearchRequest{Campaign: campaignID, Framework: "vllm", BaseFlags: map[string]any{name: 1.0}})
 		refusedBy(t, "flow.unknown-flag", err)
 	}
+}
+
+func TestVariablesThatNoSearchMaySet(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	l := captured(t, home, "vllm")
+	for name, what := range map[string]string{
+		"env:LD_PRELOAD": "what code is loaded", "env:ld_library_path": "what code is loaded", "env:PYTHONPATH": "what code is loaded", "env:BASH_ENV": "what code is loaded",
+		"env:VLLM_PLUGINS": "no variable that a search of vllm may set", "env:CUDA_VISIBLE_DEVICES": "no variable", "env:SGLANG_USE_PICKLE_IPC": "no variable", "env:": "no variable",
+	} {
+		for _, r := range []loop.SearchRequest{{BaseFlags: map[string]any{name: "1"}}, {Space: map[string][]any{name: {"0", "1"}}}} {
+			r.Campaign, r.Framework = campaignID, "vllm"
+			_, err := l.Search(t.Context(), r)
+			require.Contains(t, refusedBy(t, "flow.flag-class", err).Message, what, name)
+		}
+	}
+	for name, v := range map[string]any{"env:VLLM_USE_DEEP_GEMM": "yes; id", "env:VLLM_FUSED_MOE_CHUNK_SIZE": "many", "env:VLLM_USE_FLASHINFER_SAMPLER": true} {
+		_, err := l.Search(t.Context(), loop.SearchRequest{Campaign: campaignID, Framework: "vllm", BaseFlags: map[string]any{name: v}})
+		refusedBy(t, "flow.flag-value", err)
+	}
+	_, err := l.Search(t.Context(), loop.SearchRequest{Campaign: campaignID, Framework: "vllm", Space: map[string][]any{"env:VLLM_KV_CACHE_LAYOUT": {"HND"}}})
+	require.Contains(t, refusedBy(t, "flow.flag-value", err).Message, "hosts.yaml sets it")
+}
+
+// TestVariablesOfASearch searches over a variable like over any other knob.
+func TestVariablesOfASearch(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	l := captured(t, home, "vllm")
+	shown, err := l.ListFlags(t.Context(), loop.FlagsRequest{Campaign: campaignID, Framework: "vllm", Match: "env:vllm_use_deep"})
+	require.NoError(t, err)
+	require.Len(t, shown.Flags, 1)
+	require.Equal(t, "env:VLLM_USE_DEEP_GEMM", shown.Flags[0]["name"])
+	require.EqualValues(t, "search", shown.Flags[0]["class"])
+	_, err = l.Search(t.Context(), loop.SearchRequest{Campaign: campaignID, Framework: "vllm", Space: map[string][]any{"env:vllm_use_deep_gemm": {"1"}}})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return strings.Contains(rawLedger(t, home), `"env:VLLM_USE_DEEP_GEMM"`) }, 10*time.Second, 10*time.Millisecond, "it has the name that the engine knows")
+}
+
+// rawLedger is the text of the campaign's ledger.
+func rawLedger(t *testing.T, home string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(home, "runs", campaignID, "ledger.jsonl"))
+	require.NoError(t, err)
+	return string(raw)
 }
 
 func TestBlocksTakeTheBestOfEverySide(t *testing.T) {

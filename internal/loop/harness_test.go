@@ -38,7 +38,7 @@ const inventory = `hosts:
     models: {tiny: /models/tiny}
     engines:
       sglang: {type: sglang, venv: ~/venvs/sglang}
-      vllm: {type: vllm, venv: ~/venvs/vllm}
+      vllm: {type: vllm, venv: ~/venvs/vllm, env: {VLLM_KV_CACHE_LAYOUT: NHD}}
   cpu:
     local: true
     device: cpu

@@ -95,6 +95,11 @@ func (c *campaign) help(st *State, entry string) (*framework.Help, error) {
 	if err := json.Unmarshal(raw, &out); err != nil {
 		return nil, fmt.Errorf("read flags of %s: %w", entry, err)
 	}
+	for _, side := range st.Contract.Sides() {
+		if baseEntry(side.Entry) == baseEntry(entry) {
+			return out.WithVariables(side.Framework), nil
+		}
+	}
 	return &out, nil
 }
 

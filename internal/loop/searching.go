@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -106,6 +107,11 @@ func (c *campaign) searchFacts(st *State, fw framework.Framework, help *framewor
 	if help != nil {
 		f.Flags = flagUses(fw, help, args, c.listedFlag(st, side, help))
 	}
+	for i := range f.Flags {
+		if v, set := c.setInHosts(st, side, f.Flags[i].Name); set {
+			f.Flags[i].Problem, f.Flags[i].Value = "hosts.yaml sets it for every side of this engine", v
+		}
+	}
 	return f
 }
 
@@ -135,6 +141,9 @@ func flagUses(fw framework.Framework, help *framework.Help, args searchArgs, lis
 		flag, ok := help.Find(name)
 		if use.Known = ok; !ok {
 			use.Nearest = help.Nearest(name, 3)
+			if framework.IsVariable(name) {
+				use.Known, use.Kind, use.Class = true, framework.KindString, foreignVariable(name)
+			}
 			out = append(out, use)
 			continue
 		}
@@ -164,6 +173,29 @@ func (c *campaign) listedFlag(st *State, side contract.Side, help *framework.Hel
 		}
 		return err == nil && lists(f.Now) && lists(f.Frozen)
 	}
+}
+
+// foreignVariable is the class of a variable that the side's adapter does not name. No help lists variables, so that there
+// is nothing else to know it by.
+func foreignVariable(name string) framework.FlagClass {
+	if framework.IsLoader(strings.TrimPrefix(name, framework.VariablePrefix)) {
+		return framework.ClassForbidden
+	}
+	return framework.ClassHost
+}
+
+// setInHosts is the value that hosts.yaml gives a variable of a side's engine.
+func (c *campaign) setInHosts(st *State, side contract.Side, name string) (value string, set bool) {
+	variable, ok := strings.CutPrefix(name, framework.VariablePrefix)
+	_, host, err := c.loop.host(st.Contract.Host.Name)
+	if !ok || err != nil {
+		return "", false
+	}
+	if value, set = host.Engines[baseEntry(side.Entry)].Env[variable]; set {
+		return value, true
+	}
+	value, set = host.Env[variable]
+	return value, set
 }
 
 // runSearch is the job: launch after launch until the strategy or the budget ends it. Every candidate stays.

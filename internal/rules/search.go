@@ -93,6 +93,13 @@ func flagClass(f *Facts) *Violation {
 	for _, u := range f.Search.Flags {
 		v := &Violation{Field: u.Name, Got: u.Name}
 		switch {
+		case framework.IsVariable(u.Name) && u.Class == framework.ClassForbidden:
+			v.What = fmt.Sprintf("%s decides what code is loaded", u.Name)
+			v.Fix = "leave it out; the engineer may give it in env of hosts.yaml, for every side of the engine"
+		case framework.IsVariable(u.Name) && u.Class != framework.ClassSearch:
+			v.What = fmt.Sprintf("%s is no variable that a search of %s may set", u.Name, f.Search.Side.Framework)
+			v.Fix = "use one that list_flags shows; the engineer may give others in env of hosts.yaml, for every side of the engine"
+			v.Next = []fault.Next{{Tool: "list_flags", Why: "shows the variables with match env:"}}
 		case u.Class == framework.ClassContract:
 			v.What = fmt.Sprintf("--%s is a term of the contract", u.Name)
 			v.Fix = "set it in open_campaign, equal for every side; a change is a new campaign"
