@@ -98,6 +98,10 @@ func exitCode(w io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
+	var passed exitWith
+	if errors.As(err, &passed) {
+		return int(passed)
+	}
 	fmt.Fprintf(w, "sotaloop: %s\n", err)
 	f, ok := fault.As(err)
 	if !ok {

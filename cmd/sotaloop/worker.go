@@ -11,7 +11,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
-const workerUsage = "usage: sotaloop worker run --dir D, or sotaloop worker VERB with a JSON request on standard input"
+const workerUsage = "usage: sotaloop worker run --dir D, sotaloop worker gate …, or sotaloop worker VERB with a JSON request on standard input"
 
 // runWorker is the host's end of the worker protocol. People have no need to call it: worker.Client does.
 func runWorker(ctx context.Context, s streams, args []string) error {
@@ -23,6 +23,9 @@ func runWorker(ctx context.Context, s streams, args []string) error {
 		return fault.Wrap(fault.Denied, err, "this account has no home folder")
 	}
 	o := worker.HostOptions{In: s.In, Out: s.Out, Home: home, LookupEnv: os.LookupEnv}
+	if args[0] == "gate" {
+		return runGate(ctx, s, o, args[1:])
+	}
 	if args[0] != worker.VerbRun {
 		if len(args) > 1 {
 			return fault.New(fault.InvalidInput, "worker %s takes no argument, got %q", args[0], args[1]).At("verb", args[1]).Hint("%s", workerUsage)

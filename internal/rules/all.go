@@ -120,6 +120,7 @@ func elsewhereEnforced() []Rule {
 		enforced("patch.same-build", "What is patched is what was measured: installed files equal the base commit's, and both sides are built alike from git objects.", []int{74, 79}, loopRoom),
 		enforced("host.owned-only", "Only processes that this campaign started are ever signalled; what others hold is a refusal that names them.", []int{11, 82, 83, 84, 85, 86}, loopRoom),
 		enforced("host.lease", "One campaign uses a GPU or a core at a time; a lease has an owner, a heartbeat and an expiry.", []int{11}, workerRoom),
+		enforced("host.gated", "Behind a gate, a host's account runs what its owner listed: its own worker, listed engines, no source tree and no uploaded program.", nil, workerRoom),
 		enforced("host.changed", "A changed host key ends the connection; it is called changed only where a key of the same type differs.", nil, hostsRoom),
 		enforced("claim.reproducible", "Every figure of a report follows from raw records and tables that are kept, and is computed again by verify.", []int{30, 57, 110}, verifyRoom),
 		enforced("claim.report-complete", "A report has everything that a reader needs to judge or repeat it.", []int{93, 94, 95, 96, 97, 98, 99, 101}, reportRoom),

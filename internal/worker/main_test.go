@@ -44,6 +44,9 @@ func playWorker(args []string) int {
 	home, _ := os.UserHomeDir()
 	o := worker.HostOptions{In: os.Stdin, Out: os.Stdout, Home: home, LookupEnv: os.LookupEnv}
 	var err error
+	if args[0] == "gate" {
+		return playGate(o, args[1:])
+	}
 	if args[0] == worker.VerbRun {
 		err = worker.Run(context.Background(), o, args[2])
 	} else {
