@@ -301,6 +301,7 @@ var roomTests = map[string][2]string{
 	"patch.same-build":        {"internal/worker.TestForgedProof", "internal/worker.TestOverlayIsLoadedAndProven"},
 	"host.owned-only":         {"internal/worker.TestReapLeavesReusedPIDs", "internal/worker.TestReapKeepsToItsOwnFolder"},
 	"host.lease":              {"internal/worker.TestTwoRunsOnOneDevice", "internal/worker.TestCoresAreLeased"},
+	"host.gated":              {"internal/worker.TestGateJudgesPlans", "internal/worker.TestGateLetsACampaignThrough"},
 	"host.changed":            {"hosts.TestHostKeys", "hosts.TestHostKeys"},
 	"claim.reproducible":      {"internal/verify.TestForgedLedgersAreFoundByComputingAgain", "internal/verify.TestAnHonestCampaignVerifies"},
 	"claim.report-complete":   {"internal/report.TestAReportWithoutAPartIsRefused", "internal/report.TestTheReportOfAFinishedCampaign"},
