@@ -383,6 +383,9 @@ func TestKeysOfEveryKindSign(t *testing.T) {
 // TestOnlyAPersonAnswers tries what an agent's shell would.
 func TestOnlyAPersonAnswers(t *testing.T) {
 	t.Parallel()
+	if _, err := exec.LookPath("ssh-keygen"); err != nil {
+		t.Skip("ssh-keygen is not installed")
+	}
 	o := newOffice(t, fastPatch)
 	o.key(filepath.Join(o.user, ".ssh", "id_ed25519"), "")
 	line := "sotaloop approve " + tinyCampaign + " patch-1 --key ~/.ssh/id_ed25519"
@@ -402,6 +405,19 @@ func TestOnlyAPersonAnswers(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, out, "not signed")
 	require.Empty(t, o.decisions())
+
+	// A revoked key signs no more, and a KRL is refused in words.
+	pub, err := o.pipes("ssh-keygen -y -f ~/.ssh/id_ed25519", "")
+	require.NoError(t, err, pub)
+	o.config("revoked_keys", "# lost\n"+pub)
+	out, err = o.types(line, "patch-1\n")
+	require.Error(t, err)
+	require.Contains(t, out, "may sign no more")
+	o.config("revoked_keys", "SSHKRL\n\x00")
+	out, err = o.types(line, "patch-1\n")
+	require.Error(t, err)
+	require.Contains(t, out, "key revocation list")
+	require.NoError(t, os.Remove(filepath.Join(o.home, "config", "revoked_keys")))
 
 	// With a terminal that the agent makes itself, a plain key that it can reach signs: that is what the level says.
 	o.config("policy.yaml", "require_independent: true\n")

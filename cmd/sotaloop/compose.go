@@ -57,7 +57,7 @@ func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*
 		AgentReachable:   func(fingerprint string) string { return h.reachable(ctx, fingerprint) },
 		Policy:           h.policy,
 		Roots:            func() policy.Trust { return h.roots().Judge(policy.Self()) },
-		ApproversExposed: func() string { return policy.Self().Exposed(h.file(policy.ApproversFile)) },
+		ApproversExposed: h.approversExposed,
 		Redact:           red,
 		Log:              log,
 		Version:          version,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,13 +28,28 @@ func (h home) allowedSigners() (*gitops.AllowedSigners, error) {
 	return gitops.ParseAllowedSigners(raw)
 }
 
-// revoked reads the revoked keys as they are now; without a file there are none.
+// revokedBeside is the list that lies beside the approvers file.
+func (h home) revokedBeside() string {
+	return filepath.Join(filepath.Dir(h.file(policy.ApproversFile)), revokedFile)
+}
+
+// revoked reads the revoked keys as they are now: those beside the approvers file, and the user's, who may add to them.
 func (h home) revoked() ([]byte, error) {
-	raw, err := policy.Self().ReadFile(h.file(revokedFile), "revoked keys")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	var all []byte
+	for _, path := range slices.Compact([]string{h.revokedBeside(), filepath.Join(h.config, revokedFile)}) {
+		raw, err := policy.Self().ReadFile(path, "revoked keys")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		all = append(append(all, raw...), '\n')
 	}
-	return raw, err
+	return all, nil
+}
+
+// approversExposed says why this account could change who approves, "" where it could not.
+func (h home) approversExposed() string {
+	self := policy.Self()
+	return cmp.Or(self.Exposed(h.file(policy.ApproversFile)), self.Exposed(h.revokedBeside()))
 }
 
 // sshConfigs are the client configurations of this account: its own, the system's, and this home's.
