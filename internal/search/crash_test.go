@@ -100,16 +100,55 @@ func TestTwoLevelsThatDoNotGoTogether(t *testing.T) {
 	require.Greater(t, worth(end.Candidate.Flags), 10.9)
 }
 
+// TestLevelsThatWorkedAreNotBlamedForAPair: two crashes that share two levels leave each of them as good as it was.
+func TestLevelsThatWorkedAreNotBlamedForAPair(t *testing.T) {
+	t.Parallel()
+	space := search.NewSpace(map[string]any{"a": "v1", "b": "v1", "c": "v1"}, map[string][]any{
+		"a": {"v1", "v2"}, "b": {"v1", "v2"}, "c": {"v1", "v2", "v3"},
+	})
+	space.Prior = func(f map[string]any) (float64, bool) {
+		v := 10.0
+		for name, level := range map[string]string{"a": "v2", "b": "v2", "c": "v3"} {
+			if f[name] == level {
+				v *= map[string]float64{"a": 1.008, "b": 1.008, "c": 1.03}[name]
+			}
+		}
+		return v, true
+	}
+	trials := []search.Trial{}
+	for _, f := range []map[string]any{{}, {"a": "v2"}, {"b": "v2"}, {"c": "v2"}, {"a": "v2", "c": "v2"}, {"b": "v2", "c": "v2"}} {
+		v, _ := space.Prior(f)
+		trials = append(trials, search.Trial{Flags: f, Status: search.StatusOK, Score: &v})
+	}
+	for _, c := range []string{"v1", "v2"} {
+		trials = append(trials, search.Trial{Flags: map[string]any{"a": "v2", "b": "v2", "c": c}, Status: "oom"})
+	}
+	flags := search.Next(trials, space, search.Budget{Launches: 24}, search.Auto).Candidate.Flags
+	require.Equal(t, "v3", flags["c"])
+	require.NotEqual(t, flags["a"], flags["b"], "one of both, since both together crash: %v", flags)
+}
+
 // TestAShippedDefaultThatCrashesIsNoAlibi: what it holds is not cleared by being shipped.
 func TestAShippedDefaultThatCrashesIsNoAlibi(t *testing.T) {
 	t.Parallel()
 	space := search.NewSpace(map[string]any{"a": "v1", "b": "v1"}, map[string][]any{"a": {"v1", "v2", "v3"}, "b": {"v1", "v2", "v3"}})
-	trials, end := play(space, search.Budget{Launches: 6, Seed: 1}, search.Auto, func(f map[string]any) float64 {
-		if f["a"] == nil { // v1
-			return 0
+	ten := 10.0
+	trials := []search.Trial{
+		{Flags: map[string]any{}, Status: "oom"}, {Flags: map[string]any{"a": "v2", "b": "v2"}, Status: search.StatusOK, Score: &ten},
+		{Flags: map[string]any{"a": "v2"}, Status: search.StatusOK, Score: &ten},
+	}
+	space.Prior = func(f map[string]any) (float64, bool) { // what the default holds is promising
+		if f["a"] == nil {
+			return 10.5, true
 		}
-		return 10
-	})
-	require.LessOrEqual(t, crashesOf(trials), 2)
-	require.NotNil(t, end.Candidate.Flags["a"])
+		return 10, true
+	}
+	for range 4 {
+		step := search.Next(trials, space, search.Budget{Launches: 10}, search.Auto)
+		require.NotNil(t, step.Candidate.Flags["a"], "v1 crashed once and never worked: %v", step.Candidate.Flags)
+		if step.Done {
+			break
+		}
+		trials = append(trials, search.Trial{Flags: step.Candidate.Flags, Status: search.StatusOK, Score: &ten})
+	}
 }
