@@ -94,6 +94,8 @@ type Model struct {
 	Vocabulary int `json:"vocabulary"`
 	// Bytes is the size of the snapshot's files, nearly all of it weights; 0 where it was not recorded.
 	Bytes int64 `json:"bytes,omitempty"`
+	// Code is the SHA-256 of each Python file of the snapshot, where the campaign trusts remote code.
+	Code map[string]string `json:"code,omitempty"`
 }
 
 // Host is what was found on the host when the campaign opened.

@@ -26,8 +26,15 @@ func cookedHost(t *testing.T) *host {
 	h := newHost()
 	h.facts.Models[cookedModel] = worker.Model{Path: "/hub/models--Qwen--Qwen3-Next-80B-A3B-Instruct/snapshots/" + strings.Repeat("9c", 20), Identity: "1d1d1d1d1d1d1d1d1d",
 		Config: `{"vocab_size": 151936, "max_position_embeddings": 262144}`}
+	h.facts.Models[cookedModel] = withCode(h.facts.Models[cookedModel])
 	h.help = readFile(t, filepath.Join("..", "framework", "testdata", "help", "sglang_launch_server.txt"))
 	return h
+}
+
+// withCode is a snapshot that brings code of its own.
+func withCode(m worker.Model) worker.Model {
+	m.Code = map[string]string{"modeling_qwen.py": strings.Repeat("ab", 32)}
+	return m
 }
 
 func cookedRequest() loop.OpenRequest {
@@ -115,6 +122,7 @@ func TestRemoteCodeIsTheEngineersToAllow(t *testing.T) {
 			out, err := newLoop(t, t.TempDir(), h).Open(t.Context(), cookedRequest())
 			require.NoError(t, err)
 			require.Equal(t, c.trusted, parsed(t, out).TrustRemoteCode)
+			require.Equal(t, c.trusted, parsed(t, out).Model.Code["modeling_qwen.py"] != "", "what runs is on record, and nothing else")
 			require.Equal(t, c.trusted, strings.Contains(strings.Join(out.Assumed, "\n"), "trust_remote_code: "+here))
 		})
 	}

@@ -415,7 +415,9 @@ func (d *drafting) model(c *contract.Contract, f worker.Facts) error {
 	if err := d.vetNames(c); err != nil {
 		return err
 	}
-	d.trust(c)
+	if d.trust(c); c.TrustRemoteCode {
+		c.Model.Code = m.Code
+	}
 	if config.Context > 0 && c.LongestSequence() > config.Context {
 		return fault.New(fault.RuleViolation, "a scenario needs %d tokens, the model has %d", c.LongestSequence(), config.Context).ByRule("fair.sequence-limit").
 			At("scenarios", fmt.Sprint(c.LongestSequence()), fmt.Sprintf("at most %d", config.Context))

@@ -45,6 +45,7 @@ func findModel(id, path, hfCache, home string) Model {
 	m.Config = string(config[:min(len(config), maxConfig)])
 	files := snapshotFiles(dir)
 	m.Identity, m.Bytes = identify(files)
+	m.Code = codeOf(files)
 	if !hasWeights(dir, files) {
 		m.Gap = gapPartial
 	}
@@ -103,6 +104,20 @@ func snapshotFiles(dir string) []snapshotFile {
 	})
 	slices.SortFunc(files, func(a, b snapshotFile) int { return strings.Compare(a.name, b.name) })
 	return files
+}
+
+// codeOf digests a snapshot's Python files; one that cannot be read has no digest.
+func codeOf(files []snapshotFile) map[string]string {
+	out := map[string]string{}
+	for _, f := range files {
+		if strings.HasSuffix(f.name, ".py") {
+			out[f.name], _ = digestFile(f.path)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
 }
 
 // identify digests a snapshot without reading its weights: names, sizes, the cache's blob names, and for plain files the

@@ -69,11 +69,18 @@ func TestProbe(t *testing.T) {
 	require.Equal(t, filepath.Join(repo, "snapshots", "abc"), f.Models["org/name"].Path)
 	require.Equal(t, "absent", f.Models["org/absent"].Gap)
 
+	require.Empty(t, f.Models["plain"].Code)
 	before := f.Models["plain"].Identity
 	write(t, filepath.Join(model, "model.safetensors"), tensors(`{"b":1}`, 100))
 	f, err = r.client.Probe(t.Context(), ask)
 	require.NoError(t, err)
 	require.NotEqual(t, before, f.Models["plain"].Identity, "the headers identify a snapshot")
+
+	write(t, filepath.Join(model, "modeling.py"), "import os")
+	write(t, filepath.Join(model, "deep", "more.py"), "")
+	f, err = r.client.Probe(t.Context(), ask)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"modeling.py": digest("import os"), "deep/more.py": digest("")}, f.Models["plain"].Code)
 }
 
 // TestTheLeaseLogNamesWhoeverWasHere reads a log that every account may write to: campaigns once each, rubbish left out.

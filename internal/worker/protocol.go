@@ -312,6 +312,8 @@ type Model struct {
 	Identity string `json:"identity"`      // digest over names, sizes and safetensors headers
 	Config   string `json:"config"`        // config.json text, capped
 	Bytes    int64  `json:"bytes"`
+	// Code is the SHA-256 of each Python file of the snapshot, which engines run where remote code is trusted.
+	Code map[string]string `json:"code,omitempty"`
 }
 
 // CorePrefix begins the name of a core in a lease.
