@@ -8,6 +8,7 @@
 package transcripts
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -55,6 +56,19 @@ func Read(path string) (records []Record, torn int, err error) {
 		records = append(records, r)
 	}
 	return records, torn, err
+}
+
+// open reads a server's own transcript. A last line that is being written is left out.
+func open(raw []byte) (records []Record, err error) {
+	entries, _, err := chain.Decode(bytes.NewReader(raw), kinds())
+	for _, e := range entries {
+		r, bad := decode(e)
+		if bad != nil {
+			return records, &chain.CorruptError{Line: e.Seq, Err: bad}
+		}
+		records = append(records, r)
+	}
+	return records, err
 }
 
 // decode gives an entry as a record.

@@ -41,6 +41,7 @@ func commands() []command {
 		{"reject", "reject a proposed patch with a reason", runReject},
 		{"approvals", "list the patches that wait for a person", runApprovals},
 		{"verify", "check a run directory or a bundle offline", runVerify},
+		{"transcript", "show a recorded conversation, or replay a simulated one", runTranscript},
 		{"witness", "sign the heads of ledgers that are shown to it, as a forced command under another account", runWitness},
 		{"recover", "copy what is intact of a damaged run directory into a new folder", runRecover},
 		{"bundle", "write a sealed run directory as one file that verifies alone", runBundle},
