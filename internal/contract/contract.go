@@ -112,6 +112,10 @@ type Host struct {
 	Simulated   bool    `json:"simulated"`
 	Cores       []int   `json:"cores,omitempty"` // that engines run on; only where Device is cpu
 	CPU         *CPU    `json:"cpu,omitempty"`   // only where Device is cpu
+
+	// Clocks are the settings that decide how fast the hardware may run, as found: cpu.governor, gpu0.power.limit … Null in
+	// contracts of before.
+	Clocks map[string]string `json:"clocks,omitempty"`
 }
 
 // Side is one engine entry of hosts.yaml, with a fixed command where the study says so.

@@ -86,7 +86,7 @@ func newHost() *host {
 		h.help += fmt.Sprintf("  --knob-%d N  sets knob %d\n", n, n)
 	}
 	h.help += "  --tp-size N  tensor parallel size\n"
-	h.facts = worker.Facts{BootID: "b007", CPU: &contract.CPU{Model: "Test CPU", Cores: 4, Allowed: []int{0, 1, 3}, MemoryMiB: 4096, Flags: []string{"avx2"}}, Now: time.Now(), Engines: map[string]string{"sglang": "", "vllm": ""}, Models: map[string]worker.Model{
+	h.facts = worker.Facts{BootID: "b007", Clocks: map[string]string{"cpu.governor": "performance"}, CPU: &contract.CPU{Model: "Test CPU", Cores: 4, Allowed: []int{0, 1, 3}, MemoryMiB: 4096, Flags: []string{"avx2"}}, Now: time.Now(), Engines: map[string]string{"sglang": "", "vllm": ""}, Models: map[string]worker.Model{
 		"tiny": {Path: "/models/tiny", Identity: "1d", Config: `{"vocab_size": 32000, "max_position_embeddings": 40960}`}}}
 	return h
 }
@@ -96,6 +96,8 @@ func (h *host) Run(ctx context.Context, c hosts.Cmd) (hosts.Result, error) {
 	switch {
 	case h.gone:
 		return hosts.Result{}, fault.New(fault.HostUnreachable, "no route")
+	case c.Argv[0] == "nvidia-smi" && strings.Contains(c.Argv[1], "power.limit"):
+		return hosts.Result{Stdout: []byte("0, 1980, 2619, 700.00\n1, 1410, [N/A], 500.00\n")}, nil
 	case c.Argv[0] == "nvidia-smi" && strings.HasPrefix(c.Argv[1], "--query-gpu"):
 		return hosts.Result{Stdout: []byte("0, GPU-0, NVIDIA H100 80GB HBM3" + h.said + ", 570.1" + h.said + ", 0, 4, 81559, 1980\n1, GPU-1, NVIDIA H100 80GB HBM3, 570.1, 0, 4, 81559, 1980\n")}, nil
 	case c.Argv[0] == "nvidia-smi":

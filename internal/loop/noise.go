@@ -171,10 +171,11 @@ func (s *State) noise() (contract.Noise, bool) {
 	return out, true
 }
 
-// sameMachine says whether an A/A of a holds on b: same device, driver and boot, since a boot resets clocks.
+// sameMachine says whether an A/A of a holds on b: same device, driver and boot, since a boot resets clocks, and the same
+// settings of clocks, which change without one.
 func sameMachine(a, b contract.Host) bool {
 	return a.Name == b.Name && a.Device == b.Device && a.Simulated == b.Simulated && a.GPUModel == b.GPUModel && slices.Equal(a.GPUs, b.GPUs) &&
-		slices.Equal(a.Cores, b.Cores) && a.Driver == b.Driver && a.BootID == b.BootID
+		slices.Equal(a.Cores, b.Cores) && a.Driver == b.Driver && a.BootID == b.BootID && maps.Equal(a.Clocks, b.Clocks)
 }
 
 // findNoise looks for an unexpired A/A of the contract's host and target, the newest first, else assumes.

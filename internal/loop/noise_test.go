@@ -128,6 +128,9 @@ func TestAnAAExpires(t *testing.T) {
 	for name, change := range map[string]func(*contract.Contract){
 		"driver":        func(c *contract.Contract) { c.Host.Driver = "older" },
 		"boot":          func(c *contract.Contract) { c.Host.BootID = "before" },
+		"governor":      func(c *contract.Contract) { c.Host.Clocks["cpu.governor"] = "powersave" },
+		"power limit":   func(c *contract.Contract) { c.Host.Clocks["gpu0.power.limit"] = "350.00" },
+		"no clocks":     func(c *contract.Contract) { c.Host.Clocks = nil },
 		"GPU":           func(c *contract.Contract) { c.Host.GPUs = []int{7} },
 		"host":          func(c *contract.Contract) { c.Host.Name = "other" },
 		"simulated":     func(c *contract.Contract) { c.Host.Simulated = !c.Host.Simulated },

@@ -31,6 +31,8 @@ func TestOpenFreezesWhatWasSaidFoundAndAssumed(t *testing.T) {
 	require.Equal(t, []int{0}, c.Host.GPUs)
 	require.Equal(t, "NVIDIA H100 80GB HBM3", c.Host.GPUModel)
 	require.Equal(t, "b007", c.Host.BootID)
+	require.Equal(t, map[string]string{"cpu.governor": "performance", "gpu0.clocks.applications.graphics": "1980", "gpu0.clocks.applications.memory": "2619", "gpu0.power.limit": "700.00"},
+		c.Host.Clocks, "of the GPU that is used")
 	require.Equal(t, 32000, c.Model.Vocabulary)
 	require.Equal(t, []int{8, 12}, c.Blocks.Looks)
 	require.Equal(t, 2, c.Blocks.Comparisons, "two scenarios against one side")

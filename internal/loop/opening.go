@@ -256,6 +256,7 @@ func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, 
 	if err := d.found(c, r.Host, facts, gpus); err != nil {
 		return nil, nil, nil, err
 	}
+	c.Host.Clocks = h.clocks(ctx, facts, c.Host)
 	if err := vetRequests(c); err != nil {
 		return nil, nil, nil, err
 	}

@@ -23,3 +23,6 @@ var (
 	ParseLibraries = parseLibraries
 	LayTar         = layTar
 )
+
+// CPUClocks reads settings of clocks under a folder.
+func CPUClocks(root string) map[string]string { return cpuClocks(root) }

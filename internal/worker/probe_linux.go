@@ -27,6 +27,7 @@ func probe(_ context.Context, o HostOptions) (any, error) {
 	f := Facts{OS: runtime.GOOS, Arch: runtime.GOARCH, BootID: bootID(), Now: time.Now().UTC(), CPUs: runtime.NumCPU(),
 		MemoryMiB: memoryMiB(), Engines: map[string]string{}, Models: map[string]Model{}, Leases: []Lease{}}
 	f.Hostname, _ = os.Hostname()
+	f.Clocks = cpuClocks("/sys/devices/system/cpu")
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		f.Kernel = unix.ByteSliceToString(u.Release[:])

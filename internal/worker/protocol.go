@@ -296,6 +296,7 @@ type Facts struct {
 	Engines     map[string]string `json:"engines"` // entry → "" or why its executable cannot be used
 	Models      map[string]Model  `json:"models"`
 	Leases      []Lease           `json:"leases"`
+	Clocks      map[string]string `json:"clocks,omitempty"` // settings of the CPU: governor, bounds, boost
 	Leased      []Leased          `json:"leased,omitempty"` // campaigns that the lease log names, oldest first
 }
 
