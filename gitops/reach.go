@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -20,7 +21,7 @@ import (
 
 // Bounds of a look for keys: it is made whenever an approval is judged.
 const (
-	agentPatience = 500 * time.Millisecond
+	agentPatience = 4 * time.Second // a busy machine's agent must not pass for none
 	maxKeyFiles   = 300
 	maxKeyFile    = 64 << 10 // bytes
 )
@@ -43,11 +44,15 @@ type Reachable struct {
 // read, locked ones included, since an account that is used to unlock a key can record how. What is not there, and what
 // answers too late, is left out: a key that is not found may still be somewhere else.
 func (p Places) Keys(ctx context.Context) []Reachable {
-	var found []Reachable
-	for _, socket := range unique(p.Agents) {
-		found = append(found, agentKeys(ctx, socket)...)
+	sockets := unique(p.Agents)
+	answers := make([][]Reachable, len(sockets))
+	var asked sync.WaitGroup
+	for i, socket := range sockets {
+		asked.Go(func() { answers[i] = agentKeys(ctx, socket) })
 	}
-	files := p.Files
+	asked.Wait()
+	found := slices.Concat(answers...)
+	files := slices.Clone(p.Files)
 	for _, dir := range unique(p.Folders) {
 		entries, err := os.ReadDir(dir)
 		if err != nil {

@@ -98,7 +98,7 @@ func TestAHandleIsFound(t *testing.T) {
 	require.Equal(t, ssh.FingerprintSHA256(s.PublicKey()), keys[0].Fingerprint)
 }
 
-// An agent that takes connections and says nothing holds a look up for half a second, not for ever.
+// An agent that takes connections and says nothing holds a look up for seconds, not for ever.
 func TestASilentAgentIsLeftOut(t *testing.T) {
 	t.Parallel()
 	done := make(chan []gitops.Reachable, 1)
