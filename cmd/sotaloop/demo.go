@@ -19,6 +19,7 @@ import (
 
 	"github.com/sotaloop/sotaloop/gitops"
 	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/internal/sim"
 	"github.com/sotaloop/sotaloop/server"
 )
@@ -48,6 +49,9 @@ func runDemo(ctx context.Context, s streams, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := ownRoots(systemConfig); err != nil {
+		return err
+	}
 	out := s.Out
 	if *asJSON {
 		out = s.Err
@@ -72,6 +76,19 @@ func runDemo(ctx context.Context, s streams, args []string) error {
 	show.closing(result, time.Since(began))
 	if *asJSON {
 		return json.NewEncoder(s.Out).Encode(result)
+	}
+	return nil
+}
+
+// ownRoots refuses to play where the machine's owner decides for every home: the demo brings hosts and an approver of its
+// own, and nothing may go around what the owner wrote.
+func ownRoots(system string) error {
+	for _, name := range policy.Files {
+		path := filepath.Join(system, name)
+		if _, err := os.Lstat(path); err == nil {
+			return fault.New(fault.Denied, "%s decides for every home of this machine, and the demo needs hosts and an approver of its own", path).At("home", path).
+				Hint("run the demo on a machine or in a container without %s", system)
+		}
 	}
 	return nil
 }
