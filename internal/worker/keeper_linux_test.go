@@ -174,6 +174,9 @@ func TestGateJudgesPlans(t *testing.T) {
 		"a flag that loads code": func(p *worker.Plan) {
 			p.Launches[0].Argv = append(p.Launches[0].Argv, "--custom-weight-loader", "evil")
 		},
+		"a switch that loads code": func(p *worker.Plan) {
+			p.Launches[0].Argv = append(p.Launches[0].Argv, "--enable-custom-logit-processor")
+		},
 		"written with =":        func(p *worker.Plan) { p.Launches[0].Argv = append(p.Launches[0].Argv, "--chat-template=evil") },
 		"code of a checkpoint":  func(p *worker.Plan) { p.Launches[0].Argv = append(p.Launches[0].Argv, "--trust-remote-code") },
 		"a model from an inbox": func(p *worker.Plan) { p.Launches[0].Argv[4] = g.workdir + "/runs/r/inbox" },
