@@ -75,6 +75,9 @@ func (s *State) claimFacts() *rules.ClaimFacts {
 	}
 	f.Patched, f.Outputs = true, r.Outputs
 	f.OutputWhy = fmt.Sprintf("%d of %d requests differ, two launches of the base in %d", r.Equality.BasePatched, r.Equality.Requests, r.Equality.BaseBase)
+	if q := r.Equality; q.Envelope != nil && q.Largest != nil {
+		f.OutputWhy += fmt.Sprintf(", and log-probabilities by up to %.4g where %.4g are allowed", *q.Largest, *q.Envelope)
+	}
 	for _, t := range r.Results {
 		for _, x := range t.Result.Verdicts {
 			if t.Family == familyUnseen {

@@ -63,6 +63,9 @@ func (d *drafting) sides(c *contract.Contract) error {
 		}
 		d.assume("against: %s (every other framework of the host)", strings.Join(names, ", "))
 	}
+	if c.Study == contract.StudySOTA {
+		d.absent(names, target)
+	}
 	for _, name := range names {
 		resolved, err := d.resolve(name)
 		if err != nil {
@@ -79,6 +82,27 @@ func (d *drafting) sides(c *contract.Contract) error {
 			Hint("name engine entries of the host in against, or use study tune on a host with one engine")
 	}
 	return nil
+}
+
+// absent names the frameworks that a campaign leaves out: whether somebody did not want them or the host does not have them.
+func (d *drafting) absent(names []string, target string) {
+	named := map[string]bool{d.entry.Engines[target].Type: true}
+	for _, name := range names {
+		named[name], named[d.entry.Engines[name].Type] = true, true
+	}
+	has := map[string]bool{}
+	for _, e := range d.entry.Engines {
+		has[e.Type] = true
+	}
+	for _, fw := range framework.All {
+		switch t := string(fw.Type()); {
+		case named[t]:
+		case has[t]:
+			d.assume("absent: %s (user_excluded)", t)
+		default:
+			d.assume("absent: %s (env_gap: the host has no entry of it)", t)
+		}
+	}
 }
 
 // incumbent makes the comparison side of a tuning study: a pasted command, else the shipped default.

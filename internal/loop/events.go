@@ -318,6 +318,10 @@ type Equality struct {
 	BaseBase    int `json:"base_base_differ"`
 	BasePatched int `json:"base_patched_differ"`
 	Comparisons int `json:"comparisons"`
+	// Envelope is by how much log-probabilities of two launches of the base differ, Largest by how much those of base and
+	// patched do; null where none were told.
+	Envelope *float64 `json:"envelope,omitempty"`
+	Largest  *float64 `json:"largest,omitempty"`
 }
 
 // RuleRefused records that a rule refused a call.

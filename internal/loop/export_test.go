@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sotaloop/sotaloop/gitops"
+	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
 )
@@ -25,3 +26,31 @@ func (l *Loop) PlanRun(ctx context.Context, campaign string, run RunPlanned) err
 
 // Suspects lists what an approver is shown of a diff, for tests.
 func Suspects(diff string, c *contract.Contract) []gitops.Finding { return suspects(diff, c) }
+
+// Told is one prompt's answer for CompareAnswers: tokens with their log-probabilities.
+type Told struct {
+	Text     string
+	Tokens   []string
+	Logprobs []float64
+}
+
+// CompareAnswers weighs launches of a patched build against those of the base, for tests.
+func CompareAnswers(base, patched [][]Told) (Equality, string) {
+	return compareAnswers(answersOf(base), answersOf(patched))
+}
+
+func answersOf(launches [][]Told) [][]answered {
+	var out [][]answered
+	for _, launch := range launches {
+		var l []answered
+		for i, a := range launch {
+			x := answered{index: i, digest: a.Text}
+			for n, token := range a.Tokens {
+				x.tokens = append(x.tokens, bench.TokenLogprob{Token: token, Logprob: a.Logprobs[n]})
+			}
+			l = append(l, x)
+		}
+		out = append(out, l)
+	}
+	return out
+}

@@ -44,6 +44,7 @@ func unseenScenario(st *State, prop *ProposalState) (contract.Scenario, error) {
 		slots := max(1, *s.MaxConcurrency*3/4+src.IntN(*s.MaxConcurrency/2+1)) // at most mostSlots
 		s.MaxConcurrency, s.NumPrompts = &slots, max(5*slots, s.NumPrompts)
 	}
+	s.Temperature = 0.25 * float64(1+src.IntN(4)) // sampling is code that a patch could leave out where everybody is greedy
 	return s, nil
 }
 

@@ -1,12 +1,9 @@
 package loop
 
 import (
-	"bytes"
-	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -118,69 +115,4 @@ func gain(ratio float64, lowerIsBetter bool) float64 {
 		return 1/ratio - 1
 	}
 	return ratio - 1
-}
-
-// equality counts requests whose output digests differ: between two launches of the base, and between base and patched.
-func equality(st *State, prop *ProposalState, suffix string, read func(ledger.Artifact) ([]byte, error)) (Equality, string, error) {
-	base, patched := [][]string{}, [][]string{}
-	for _, p := range st.Points {
-		if p.Use != useEquality || p.Records == nil || !strings.Contains(p.Row.LaunchID, "."+prop.ID+".") {
-			continue
-		}
-		digests, err := outputs(*p.Records, read)
-		if err != nil {
-			return Equality{}, "", err
-		}
-		if strings.HasSuffix(p.Row.Side, suffix) {
-			patched = append(patched, digests)
-		} else {
-			base = append(base, digests)
-		}
-	}
-	if len(base) < 2 || len(patched) < 1 {
-		return Equality{}, "not_measured", nil
-	}
-	e := Equality{Requests: len(base[0])}
-	e.BaseBase = differing(base[0], base[1])
-	worst := 0
-	for _, b := range base {
-		for _, p := range patched {
-			worst = max(worst, differing(b, p))
-			e.Comparisons++
-		}
-	}
-	e.BasePatched = worst
-	if worst > e.BaseBase {
-		return e, "differ", nil
-	}
-	return e, "equal", nil
-}
-
-// outputs reads the output digests of measured requests, by index.
-func outputs(a ledger.Artifact, read func(ledger.Artifact) ([]byte, error)) ([]string, error) {
-	raw, err := read(a)
-	if err != nil {
-		return nil, err
-	}
-	rec, err := bench.ReadRecords(bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, r := range rec.Records {
-		if r.Role != bench.RoleWarmup {
-			out = append(out, fmt.Sprintf("%d %s", r.Index, r.Digest))
-		}
-	}
-	return out, nil
-}
-
-func differing(a, b []string) int {
-	n := 0
-	for i := range max(len(a), len(b)) {
-		if i >= len(a) || i >= len(b) || a[i] != b[i] {
-			n++
-		}
-	}
-	return n
 }

@@ -102,6 +102,9 @@ func (w *writer) revalidation() {
 	w.line("| | Predicted gain | Measured gain | Interval | Verdict |\n|---|---|---|---|---|")
 	w.line("| %s on %s | %s | %s | %s | **%s** |", p.ID, p.Symptom.Scenario, percent(r.Predicted), measured(r.Measured), interval(r.Interval), r.Verdict)
 	w.line("\n- Outputs: %s (%d requests; differing digests base against base %d, base against patched at most %d over %d pairs of launches)", r.Outputs, r.Equality.Requests, r.Equality.BaseBase, r.Equality.BasePatched, r.Equality.Comparisons)
+	if q := r.Equality; q.Envelope != nil && q.Largest != nil {
+		w.line("- Log-probabilities of the same tokens: base and patched differ by at most %.4g, allowed are %.4g, by which two launches of the base differ or which rounding makes", *q.Largest, *q.Envelope)
+	}
 	for _, x := range r.Lengths {
 		says := "no more than chance"
 		if x.Differs {

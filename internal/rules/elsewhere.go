@@ -27,7 +27,7 @@ var Notes = []Disposition{
 	{[]int{17}, "history and open pull requests read before a patch is planned", "reading leaves no trace that a server could check", "`rationale`, which the approver reads before signing"},
 	{[]int{23}, "the default workload", "it is a default, and nobody has to take it", "`assumed` of `open_campaign`; the cookbook's scenarios left out are named in contract and report"},
 	{[]int{37}, "look at a custom dataset before using it", "rows are looked at by people", "`sotaloop dataset add` and `list_hosts` show kind, rows and lengths; rows carry p50 and p95 of input and output"},
-	{[]int{39}, "a missing program is recorded as it was called", "an engine that is not there cannot be a side at all", "`open_campaign` answers `env_gap` with the entry and what the host said"},
+	{[]int{39}, "a missing program is recorded as it was called", "an engine that is not there cannot be a side at all", "`open_campaign` answers `env_gap` with the entry and what the host said; frameworks that a campaign leaves out are `absent` in `assumed` and in the report, as `user_excluded` or `env_gap`"},
 	{[]int{56}, "tables show rows of 1 % and more", "it is a page size: small rows are counted, and shown on request", "`analyze_trace`, `detail`"},
 	{[]int{58}, "an idea is called new only after both catalogs were searched", "novelty decides nothing here", "fuse tables name the catalog's pattern and its source; `rationale`"},
 	{[]int{59}, "a pipeline report before a patch target is picked", "the tables are made when the trace is analysed, whoever reads them", "layer, overlap and idle tables of `analyze_trace`, the report's gap analysis"},
