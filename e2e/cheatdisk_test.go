@@ -91,12 +91,15 @@ func (p *actor) mode(text string) {
 func (p *actor) verify(text string) {
 	p.t.Helper()
 	args := []string{"verify", fmt.Sprint(p.vars["run"]), "--approvers", filepath.Join(p.w.home, "config", "allowed_signers")}
-	for _, word := range p.words(text) {
-		if strings.HasPrefix(word, "/") {
+	for i, word := range p.words(text) {
+		switch {
+		case i == 0 && strings.HasPrefix(word, "/"):
 			args[1] = word
-			continue
+		case word == "--approvers":
+			args = append(args[:2], word)
+		default:
+			args = append(args, word)
 		}
-		args = append(args, word)
 	}
 	out, code := p.w.cli(args...)
 	p.last = answer{"output": out, "exit": code}
@@ -153,6 +156,19 @@ func (p *actor) copyFile(text string) {
 	raw, err := os.ReadFile(p.path(w[0]))
 	require.NoError(p.t, err)
 	require.NoError(p.t, os.WriteFile(p.path(w[1]), raw, 0o600))
+}
+
+// flip PATH PERCENT turns one bit at that share of a file.
+func (p *actor) flip(text string) {
+	p.t.Helper()
+	w := p.words(text)
+	require.Len(p.t, w, 2, text)
+	share, err := strconv.Atoi(strings.TrimSuffix(w[1], "%"))
+	require.NoError(p.t, err)
+	raw, err := os.ReadFile(p.path(w[0]))
+	require.NoError(p.t, err)
+	raw[len(raw)*share/100] ^= 1
+	require.NoError(p.t, os.WriteFile(w[0], raw, 0o600))
 }
 
 // forge N OLD NEW replaces text in the payload of the Nth line (from 1; "all" for every line) and chains the whole

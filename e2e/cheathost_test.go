@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,7 +24,7 @@ import (
 func hostVerbs() map[string]func(*actor, string) {
 	return map[string]func(*actor, string){
 		"serve": (*actor).serve, "stop": (*actor).stop, "happens": (*actor).happened, "kill": (*actor).kill,
-		"approve": (*actor).approve, "reject": (*actor).reject, "cli": (*actor).cli, "host": (*actor).sim, "race": (*actor).race, "git": (*actor).git,
+		"approve": (*actor).approve, "reject": (*actor).reject, "cli": (*actor).cli, "host": (*actor).sim, "race": (*actor).race, "git": (*actor).git, "commit": (*actor).commit, "impostor": (*actor).impostor, "bystander": (*actor).bystander,
 	}
 }
 
@@ -113,19 +114,54 @@ func (p *actor) kill(word string) {
 	}, waitFor, tick)
 }
 
-// git commit MESSAGE PATH TEXT commits a file in the target's checkout.
-func (p *actor) git(text string) {
+// commit MESSAGE PATH TEXT commits a file in the target's checkout.
+func (p *actor) commit(text string) {
 	p.t.Helper()
 	w := p.words(text)
-	require.Len(p.t, w, 4, text)
-	require.Equal(p.t, "commit", w[0])
-	require.NoError(p.t, os.WriteFile(p.path(filepath.Join(p.w.checkout, w[2])), []byte(w[3]), 0o600))
-	for _, args := range [][]string{{"add", "-f", "--", w[2]}, {"-c", "user.name=agent", "-c", "user.email=agent@localhost", "commit", "-q", "-m", w[1]}} {
-		cmd := exec.CommandContext(p.t.Context(), "git", append([]string{"-C", p.w.checkout}, args...)...)
-		cmd.Env = p.w.environ()
-		out, err := cmd.CombinedOutput()
-		require.NoError(p.t, err, "%s", out)
+	require.Len(p.t, w, 3, text)
+	require.NoError(p.t, os.WriteFile(p.path(filepath.Join(p.w.checkout, w[1])), []byte(w[2]), 0o600))
+	p.runGit("add", "-f", "--", w[1])
+	p.runGit("-c", "user.name=agent", "-c", "user.email=agent@localhost", "commit", "-q", "-m", w[0])
+}
+
+// git ARG… runs the system's git in the target's checkout.
+func (p *actor) git(text string) {
+	p.t.Helper()
+	p.touched = true
+	p.runGit(p.words(text)...)
+}
+
+func (p *actor) runGit(args ...string) {
+	p.t.Helper()
+	cmd := exec.CommandContext(p.t.Context(), "git", append([]string{"-C", p.w.checkout}, args...)...)
+	cmd.Env = p.w.environ()
+	out, err := cmd.CombinedOutput()
+	require.NoError(p.t, err, "%s", out)
+}
+
+// impostor PROPOSAL puts a key of the attacker's into allowed_signers under the engineer's name, and approves with it.
+func (p *actor) impostor(proposal string) {
+	p.t.Helper()
+	p.touched = true
+	p.w.key = filepath.Join(p.w.home, "impostor_ed25519")
+	p.w.writeKey()
+	p.w.approve(fmt.Sprint(p.vars["campaign"]), p.expand(proposal))
+}
+
+// bystander NAME starts a process of somebody else's that is called like an engine; with "lives" in place of a name it has
+// to run still.
+func (p *actor) bystander(name string) {
+	p.t.Helper()
+	if name == "lives" {
+		require.NoError(p.t, p.stranger.Process.Signal(syscall.Signal(0)), "A BYSTANDER WAS KILLED")
+		p.refusals++
+		return
 	}
+	p.stranger = exec.CommandContext(p.t.Context(), "sleep", "600")
+	p.stranger.Args[0] = name
+	require.NoError(p.t, p.stranger.Start())
+	cmd := p.stranger
+	p.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 }
 
 // race N TOOL ARGS makes the same call from N servers at once; they have to agree.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -122,6 +123,7 @@ type actor struct {
 	agent     *agent
 	processes []*process
 	last      answer
+	stranger  *exec.Cmd
 	job       string
 	step      string // that is played
 	refusals  int    // that came as expected
@@ -145,6 +147,14 @@ func (r *recorded) enter(t *testing.T, s scenario) *actor {
 		p.vars["file:"+name] = text
 	}
 	p.vars["home"], p.vars["host"], p.vars["checkout"], p.vars["config"] = w.home, w.layout.Root, w.checkout, filepath.Join(w.home, "config")
+	for entry, args := range cheatSpaces() {
+		p.vars["space."+entry] = args
+	}
+	p.vars["first"] = p.vars["campaign"]
+	p.vars["letters"], p.vars["capitals"] = "QwErTyUiOpAsDfGhJkLzXcVbNm12345678", "IOSFODNN7QWERTYU" // of made-up keys
+	if text, ok := p.vars["bundle"].(string); ok {
+		p.vars["bundle"] = strings.Replace(text, "${home}", w.home, 1)
+	}
 	p.vars["run"] = filepath.Join(w.home, "runs", fmt.Sprint(p.vars["campaign"]))
 	return p
 }
@@ -168,10 +178,10 @@ func (p *actor) play(script string) {
 // verbs are the steps that ask and that touch files; hostVerbs those of processes, people and the host.
 func verbs() map[string]func(*actor, string) {
 	return map[string]func(*actor, string){
-		"call": (*actor).call, "start": (*actor).start, "refused": (*actor).refused, "failing": (*actor).failing,
+		"call": (*actor).call, "start": (*actor).start, "entries": (*actor).entries, "use": (*actor).use, "seen": (*actor).seen, "refused": (*actor).refused, "failing": (*actor).failing,
 		"keep": (*actor).keep, "says": (*actor).says, "lacks": (*actor).lacks, "found": (*actor).found,
 		"write": (*actor).write, "append": (*actor).appendTo, "edit": (*actor).edit, "delete": (*actor).delete, "link": (*actor).link, "mode": (*actor).mode,
-		"forge": (*actor).forge, "enter": (*actor).enter, "ledger": (*actor).ledgerLine, "copy": (*actor).copyFile, "replace": (*actor).replace, "verify": (*actor).verify,
+		"forge": (*actor).forge, "enter": (*actor).enter, "ledger": (*actor).ledgerLine, "copy": (*actor).copyFile, "flip": (*actor).flip, "replace": (*actor).replace, "verify": (*actor).verify,
 	}
 }
 
@@ -406,6 +416,31 @@ func (p *actor) words(text string) []string {
 		out, rest = append(out, p.expand(word)), after
 	}
 	return out
+}
+
+// entries KIND N demands so many lines of a kind in the ledger.
+func (p *actor) entries(text string) {
+	p.t.Helper()
+	w := p.words(text)
+	require.Len(p.t, w, 2, text)
+	require.Equal(p.t, w[1], strconv.Itoa(kinds(p.t, fmt.Sprint(p.vars["run"]))[w[0]]), "lines of %s", w[0])
+}
+
+// use CAMPAIGN goes on with another campaign of the home.
+func (p *actor) use(campaign string) {
+	p.t.Helper()
+	p.vars["campaign"] = p.expand(campaign)
+	p.vars["run"] = filepath.Join(p.w.home, "runs", fmt.Sprint(p.vars["campaign"]))
+}
+
+// seen PATH WORDS: a file tells of what the attacker did. For an honest actor: of what it did.
+func (p *actor) seen(text string) {
+	p.t.Helper()
+	file, words, _ := strings.Cut(text, " ")
+	raw, err := os.ReadFile(p.path(file))
+	require.NoError(p.t, err)
+	require.Contains(p.t, string(raw), p.expand(words))
+	p.refusals++
 }
 
 // pin is what a scenario that only asked may have left in the ledger: its refusals.

@@ -174,22 +174,28 @@ func (r *recorded) play() {
 	reval := a.job("revalidate", map[string]any{"proposal": proposal.text("proposal")})
 	require.Equal(w.t, "win", reval.text("verdict"), "%s", reval)
 	keep("revalidated")
-	a.call("write_report", nil)
+	bundle, err := filepath.Rel(w.home, a.call("write_report", nil).text("bundle"))
+	require.NoError(w.t, err)
+	vars["bundle"] = "${home}/" + bundle
 	keep("reported")
 	a.verified(w)
 	p.stop()
+}
+
+// cheatSpaces are what both sides' searches are asked for, by side.
+func cheatSpaces() map[string]map[string]any {
+	return map[string]map[string]any{
+		"sglang": {"framework": "sglang", "space": map[string]any{"max-running-requests": []any{64}}},
+		"vllm":   {"framework": "vllm", "space": map[string]any{"max-num-batched-tokens": []any{4096, 2097152}}},
+	}
 }
 
 // search gives each side a knob; of the competitor's two values one does not fit into memory.
 func (r *recorded) search(a *agent, vars map[string]any) map[string]string {
 	r.w.t.Helper()
 	best := map[string]string{}
-	for entry, space := range map[string]map[string]any{
-		"sglang": {"max-running-requests": []any{64}},
-		"vllm":   {"max-num-batched-tokens": []any{4096, 2097152}},
-	} {
-		vars["space."+entry] = map[string]any{"framework": entry, "space": space}
-		found := a.job("search_deployments", map[string]any{"framework": entry, "space": space})
+	for entry, args := range cheatSpaces() {
+		found := a.job("search_deployments", args)
 		best[entry] = found.text("best")
 		vars[entry] = best[entry]
 		for _, c := range found.list("candidates") {

@@ -159,6 +159,7 @@ const (
 	FailExited      FailureClass = "exited"
 	FailOverlay     FailureClass = "overlay_not_loaded"
 	FailForeign     FailureClass = "gpu_busy"
+	FailChanged     FailureClass = "host_changed" // host or model are not what the contract froze
 	FailCanceled    FailureClass = "cancelled"
 )
 

@@ -13,7 +13,16 @@ import (
 // Apply puts an approved proposal on a new branch of the target checkout. Working tree, index, HEAD and other branches
 // stay as they are; nothing is pushed.
 func (l *Loop) Apply(ctx context.Context, campaignID, proposal string) (Branch, error) {
-	c, st, err := l.open(campaignID)
+	c, _, err := l.open(campaignID)
+	if err != nil {
+		return Branch{}, err
+	}
+	unlock, err := l.lockHome(ctx, c.id+".apply") // servers that are asked at once make one branch
+	if err != nil {
+		return Branch{}, err
+	}
+	defer unlock()
+	st, err := c.state()
 	if err != nil {
 		return Branch{}, err
 	}

@@ -112,6 +112,8 @@ type RunEnded struct {
 	State string `json:"state"`
 	Error string `json:"error,omitempty"`
 	Busy  bool   `json:"busy,omitempty"` // somebody else's processes on the GPUs kept launches from beginning
+	// Changed says that launches were not begun because host or model are not the contract's any more.
+	Changed bool `json:"changed,omitempty"`
 }
 
 // LaunchEnded is one server process lifetime.

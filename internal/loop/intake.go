@@ -28,6 +28,8 @@ type intake struct {
 	open map[string]*launchSoFar
 	busy string // who kept launches from beginning
 	cut  string // a launch of whose points some are not known
+	// changed is what of host or model kept launches from beginning.
+	changed string
 }
 
 // launchSoFar is what is known of a launch that has not ended.
@@ -142,6 +144,9 @@ func (in *intake) stopped(ctx context.Context, client *worker.Client, l *launchS
 	case l.fail != nil && l.fail.Class == framework.FailForeign:
 		in.busy = l.fail.Reason
 		return nil
+	case l.fail != nil && l.fail.Class == framework.FailChanged:
+		in.changed = l.fail.Reason
+		return nil
 	case l.fail == nil && !l.whole():
 		in.cut = l.spec.ID
 		return nil
@@ -194,6 +199,9 @@ func (in *intake) ended(s worker.Status) RunEnded {
 	end := RunEnded{RunID: in.plan.RunID, State: s.State, Error: s.Reason}
 	if in.busy != "" && s.State == worker.StateDone {
 		end.State, end.Error, end.Busy = worker.StateFailed, in.busy, true
+	}
+	if in.changed != "" && s.State == worker.StateDone {
+		end.State, end.Error, end.Changed = worker.StateFailed, in.changed, true
 	}
 	if in.cut != "" && end.State == worker.StateDone {
 		end.State, end.Error = worker.StateFailed, "not all points of launch "+in.cut+" are known"

@@ -12,6 +12,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
+	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/ledger"
 	"github.com/sotaloop/sotaloop/internal/worker"
@@ -66,12 +67,25 @@ func (c *campaign) plan(st *State, host hosts.HostEntry, launches []worker.Launc
 		Kind: worker.PlanKind, V: worker.PlanVersion, Campaign: c.id, ContractDigest: st.Digest, Workdir: host.Workdir, LeaseDir: host.LeaseDir,
 		Device: st.Contract.Host.Device, GPUs: st.Contract.Host.GPUs, Cores: st.Contract.Host.Cores, Simulated: st.Contract.Host.Simulated, WarmUp: true, Launches: launches,
 	}
+	p.Expects = expected(st.Contract)
 	if p.Simulated {
 		p.AuditLimits, p.StopGrace, p.TraceSettle = simulatedLimits(), 5*time.Second, 300*time.Millisecond
 		quiet := quietLimits(st.Contract)
 		p.QuietLimits = &quiet
 	}
 	return p
+}
+
+// expected is what launches demand of host and model. Names that the driver did not give in plain words are not the
+// driver's any more in the contract, and cannot be compared.
+func expected(c *contract.Contract) *worker.Expected {
+	plain := func(s string) string {
+		if strings.Contains(s, fault.ForeignOpen) {
+			return ""
+		}
+		return s
+	}
+	return &worker.Expected{GPUModel: plain(c.Host.GPUModel), Driver: plain(c.Host.Driver), Model: c.Model.Path, Identity: c.Model.Identity}
 }
 
 // simulatedLimits are the client's limits on a simulated host, where client, engines and server share a few busy cores;

@@ -140,6 +140,9 @@ func (s *State) PlanFrame(r RunPlanned, p worker.Plan) worker.Plan {
 		Workdir: p.Workdir, LeaseDir: p.LeaseDir, Device: s.Contract.Host.Device, GPUs: s.Contract.Host.GPUs, Cores: s.Contract.Host.Cores, Simulated: s.Contract.Host.Simulated,
 		LaunchDeadline: p.LaunchDeadline, StallAfter: p.StallAfter, StopGrace: p.StopGrace, ProofWait: p.ProofWait, TraceWait: p.TraceWait, TraceSettle: p.TraceSettle, WarmUp: p.WarmUp, Launches: p.Launches,
 	}
+	if p.Expects != nil { // plans of before it compare nothing
+		want.Expects = expected(s.Contract)
+	}
 	if want.Simulated {
 		want.AuditLimits, want.QuietLimits = p.AuditLimits, p.QuietLimits // wider there, by how much is the release's choice; a real host has the design's
 	}

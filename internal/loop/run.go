@@ -116,6 +116,11 @@ func runError(r RunEnded) error {
 		return fault.New(fault.Busy, "the host could not be used: %s", r.Error).ByRule("host.owned-only").Hint("wait until they have ended, or ask their owner; then call again: what was measured stays").
 			Then("list_hosts", "with refresh it shows which GPUs are busy")
 	}
+	if r.Changed {
+		return fault.New(fault.RuleViolation, "the host is not what the contract froze: %s", hostText(r.Error, 400)).ByRule("fair.same-contract").At("host", "").
+			Hint("put it back as it was and call again: what was measured stays; or open a new campaign for the host as it is").
+			Then("open_campaign", "a new campaign, from copies this one's terms")
+	}
 	switch r.State {
 	case worker.StateFailed:
 		f := fault.New(fault.FrameworkFailed, "the run on the host failed: %s", r.Error)

@@ -105,7 +105,7 @@ func elsewhereEnforced() []Rule {
 		enforced("fair.same-precision", "Precision, quantization, KV dtype, offload and speculation are equal or declared as a difference.", []int{16, 21, 67}, compareRoom),
 		enforced("fair.same-hardware", "GPU model, count and memory are equal; rows of a CPU host stand beside such rows only.", []int{21, 35, 87}, compareRoom),
 		enforced("fair.same-cache", "The prefix cache is on for every side or for none.", []int{21, 43, 67}, compareRoom),
-		enforced("fair.same-contract", "Rows were measured under the contract that was frozen.", []int{21, 22}, compareRoom),
+		enforced("fair.same-contract", "Rows were measured under the contract that was frozen, on the host, GPU, driver and model that it names.", []int{21, 22}, compareRoom, loopRoom),
 		enforced("fair.same-candidate", "A side is one candidate of one release and commit throughout.", []int{21, 91}, compareRoom),
 		enforced("fair.same-output-length", "Latencies are compared only where both sides answered as much.", []int{21, 25}, compareRoom),
 		enforced("fair.interleaved", "A block has a launch of each side on the same GPUs, boot and driver, and sides take turns in going first.", []int{21, 40, 44}, compareRoom),

@@ -23,6 +23,7 @@ type gpuView struct {
 	usedMiB float64  // memory in use by anybody
 	driver  string
 	model   string
+	models  []string // of all of them
 }
 
 const gpuTimeout = 20 * time.Second
@@ -44,7 +45,7 @@ func (g *gpuWatch) look(ctx context.Context) (gpuView, error) {
 			continue
 		}
 		index[gpu.UUID] = gpu.Index
-		v.driver, v.model = gpu.DriverVersion, gpu.Name
+		v.driver, v.model, v.models = gpu.DriverVersion, gpu.Name, append(v.models, gpu.Name)
 		if gpu.MemoryUsedMiB != nil {
 			v.usedMiB += float64(*gpu.MemoryUsedMiB)
 		}

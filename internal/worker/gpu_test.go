@@ -47,6 +47,40 @@ func TestForeignProcessOnOurGPU(t *testing.T) {
 	require.Equal(t, "other processes use these GPUs: pid 1 (somebody's, training) on gpu 0", f.Reason)
 }
 
+// TestLaunchesOnAnotherHostThanTheContracts: another GPU, driver or model keeps a launch from beginning, and what is as it
+// was does not.
+func TestLaunchesOnAnotherHostThanTheContracts(t *testing.T) {
+	t.Parallel()
+	model := t.TempDir()
+	write(t, filepath.Join(model, "config.json"), `{"layers":2}`)
+	for name, c := range map[string]struct {
+		want worker.Expected
+		says string
+	}{
+		"GPU":          {worker.Expected{GPUModel: "NVIDIA Other"}, `the GPU is "NVIDIA Test", the contract has "NVIDIA Other"`},
+		"driver":       {worker.Expected{GPUModel: "NVIDIA Test", Driver: "590.1"}, `the driver is "580.1"`},
+		"model":        {worker.Expected{Model: model, Identity: "0"}, "the identity of the model's files"},
+		"as it was":    {worker.Expected{GPUModel: "NVIDIA Test", Driver: "580.1"}, ""},
+		"not compared": {worker.Expected{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, _ := gpuRig(t)
+			p := r.plan("changed", r.launch("l1", nil))
+			p.Device, p.GPUs, p.Expects = "cuda", []int{0}, &c.want
+			st := r.run(p)
+			if c.says == "" {
+				require.Contains(t, kinds(st), "launch.ready")
+				return
+			}
+			require.Equal(t, "run.started launch.failed launch.stopped run.done", kinds(st))
+			f := event(t, st, worker.EventLaunchFailed).Failure
+			require.Equal(t, framework.FailChanged, f.Class)
+			require.Contains(t, f.Reason, c.says)
+		})
+	}
+}
+
 func TestGPURun(t *testing.T) {
 	t.Parallel()
 	r, dir := gpuRig(t)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/sotaloop/sotaloop/internal/framework"
@@ -24,6 +25,9 @@ func (r *runner) carryOut(ctx context.Context, l *Launch) {
 	defer r.step()
 	r.doing(0, "launching %s (%s)", l.ID, l.Candidate)
 	before, why := r.quietGPUs(ctx)
+	if why == nil {
+		why = r.asExpected(before)
+	}
 	if why != nil {
 		r.refuse(l, why)
 		return
@@ -84,6 +88,29 @@ func (r *runner) quietGPUs(ctx context.Context) (gpuView, *Failure) {
 		return v, &Failure{Class: framework.FailForeign, Reason: "other processes use these GPUs: " + strings.Join(v.foreign, ", ")}
 	}
 	return v, nil
+}
+
+// asExpected refuses a launch on another GPU, driver or model than the contract's.
+func (r *runner) asExpected(gpus gpuView) *Failure {
+	want := r.plan.Expects
+	if want == nil {
+		return nil
+	}
+	changed := func(what, got, was string) *Failure {
+		return &Failure{Class: framework.FailChanged, Reason: cleanLine(fmt.Sprintf("%s is %q, the contract has %q", what, got, was), maxReasonLine)}
+	}
+	if want.Identity != "" {
+		if got, _ := identify(snapshotFiles(want.Model)); got != want.Identity {
+			return changed("the identity of the model's files in "+want.Model, got, want.Identity)
+		}
+	}
+	switch {
+	case want.GPUModel != "" && !slices.Contains(gpus.models, want.GPUModel):
+		return changed("the GPU", gpus.model, want.GPUModel)
+	case want.Driver != "" && gpus.driver != want.Driver:
+		return changed("the driver", gpus.driver, want.Driver)
+	}
+	return nil
 }
 
 // launchEngine starts a launch's process and records it.

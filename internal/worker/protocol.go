@@ -42,7 +42,17 @@ type Plan struct {
 	AuditLimits    *bench.Limits `json:"audit_limits,omitempty"` // nil = the design's
 	QuietLimits    *QuietLimits  `json:"quiet_limits,omitempty"` // nil = DefaultQuietLimits
 	WarmUp         bool          `json:"warm_up,omitempty"`      // a build's first launch on the host is preceded by one that compiles its kernels
+	Expects        *Expected     `json:"expects,omitempty"`      // what the host has to be still; nil: nothing is compared
 	Launches       []Launch      `json:"launches"`
+}
+
+// Expected is what a contract froze of its host and model. A launch on anything else is never begun: its rows would say
+// what is not so. Empty fields are not compared.
+type Expected struct {
+	GPUModel string `json:"gpu_model,omitempty"`
+	Driver   string `json:"driver,omitempty"`
+	Model    string `json:"model,omitempty"`    // folder of the snapshot
+	Identity string `json:"identity,omitempty"` // of its files
 }
 
 // Launch is one server process lifetime with the points and captures it carries.
