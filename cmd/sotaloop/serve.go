@@ -59,7 +59,10 @@ func runServe(ctx context.Context, s streams, args []string) error {
 		Name: "sotaloop", Version: version, Instructions: instructions, Tools: all, Transcript: p.recorder, Redact: p.redact,
 		Policy: p.allow(all), Waits: map[string]int{"wait_job": 16}, Log: p.log, Prompts: []server.Prompt{loopPrompt()},
 	})
-	go func() { // after the first answers, never before
+	resumed := make(chan struct{})
+	defer func() { cancel(); <-resumed }() // no job is taken over while jobs are waited for
+	go func() {                            // after the first answers, never before
+		defer close(resumed)
 		select {
 		case <-time.After(500 * time.Millisecond):
 			p.loop.Resume(ctx)
