@@ -113,7 +113,7 @@ func (c *campaign) planned(ctx context.Context, st *State, s step, id string) (w
 // runError gives a run's bad end as a fault; failed launches are results, not errors.
 func runError(r RunEnded) error {
 	if r.Busy {
-		return fault.New(fault.Busy, "the host could not be used: %s", r.Error).ByRule("host.owned-only").Hint("wait until they have ended, or ask their owner; then call again: what was measured stays").
+		return fault.New(fault.Busy, "the host could not be used: %s", hostText(r.Error, 400)).ByRule("host.owned-only").Hint("wait until they have ended, or ask their owner; then call again: what was measured stays").
 			Then("list_hosts", "with refresh it shows which GPUs are busy")
 	}
 	if r.Changed {
@@ -123,7 +123,7 @@ func runError(r RunEnded) error {
 	}
 	switch r.State {
 	case worker.StateFailed:
-		f := fault.New(fault.FrameworkFailed, "the run on the host failed: %s", r.Error)
+		f := fault.New(fault.FrameworkFailed, "the run on the host failed: %s", hostText(r.Error, 400))
 		if strings.Contains(r.Error, "no space left on device") {
 			f.Hint("free space on the host under the workdir of hosts.yaml; old run folders may go")
 		}
