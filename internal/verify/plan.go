@@ -172,7 +172,7 @@ func (v *verifier) engine(end *loop.LaunchEnded) error {
 		case e == nil:
 			return fmt.Errorf("the row of point %s does not say what engine it is of", p.Point)
 		case e.SHA256 != id.Sum() || e.Identity != id.Kind:
-			return fmt.Errorf("the row of point %s is of a %s engine %.12s, the launch found %s %.12s", p.Point, e.Identity, e.SHA256, id.Kind, id.Sum())
+			return fmt.Errorf("the row of point %s is of engine %s %.12s, the launch found %s %.12s", p.Point, e.Identity, e.SHA256, id.Kind, id.Sum())
 		}
 		for _, why := range slices.Concat(id.Modified, end.Engine.Suspect) {
 			if !slices.Contains(e.Modified, why) {

@@ -38,7 +38,7 @@ func (r *runner) inspect(e *engine) *EngineFacts {
 		}
 	}
 	f.EnvNames, f.Libraries = slices.Sorted(maps.Keys(names)), slices.Sorted(maps.Keys(libraries))
-	f.Libraries = f.Libraries[:min(len(f.Libraries), maxLibraries)]
+	f.Libraries = append([]string{}, f.Libraries[:min(len(f.Libraries), maxLibraries)]...) // a list is never null
 	slices.SortFunc(f.Processes, func(a, b Proc) int { return a.PID - b.PID })
 	f.Identity, f.Mounts, f.Suspect = e.id, mountsOf(e), r.suspect(e)
 	return f
