@@ -304,5 +304,6 @@ var roomTests = map[string][2]string{
 	"host.gated":              {"internal/worker.TestGateJudgesPlans", "internal/worker.TestGateLetsACampaignThrough"},
 	"host.changed":            {"hosts.TestHostKeys", "hosts.TestHostKeys"},
 	"claim.reproducible":      {"internal/verify.TestForgedLedgersAreFoundByComputingAgain", "internal/verify.TestAnHonestCampaignVerifies"},
+	"claim.levels":            {"internal/report.TestAHeadlineWithoutItsLevelsIsRefused", "internal/report.TestTheReportOfAFinishedCampaign"},
 	"claim.report-complete":   {"internal/report.TestAReportWithoutAPartIsRefused", "internal/report.TestTheReportOfAFinishedCampaign"},
 }

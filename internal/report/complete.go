@@ -61,3 +61,23 @@ func complete(report []byte, st *loop.State) error {
 	}
 	return nil
 }
+
+// RuleLevels is the rule by which a headline says what its evidence is worth.
+const RuleLevels = "claim.levels"
+
+// labelled refuses a report whose headline does not name every level of its evidence.
+func labelled(report []byte, levels []string) error {
+	_, after, _ := bytes.Cut(report, []byte("\n- Evidence: "))
+	line, _, _ := bytes.Cut(after, []byte("\n"))
+	for _, level := range levels {
+		if !bytes.Contains(line, []byte(level)) {
+			return fault.New(fault.Internal, "the report's headline does not say %q of its evidence", level).ByRule(RuleLevels).At("final_report.md", string(line), level).
+				Hint("this is a defect of sotaloop: please report it with the campaign's ledger")
+		}
+	}
+	if len(levels) == 0 {
+		return fault.New(fault.Internal, "nothing says what the report's evidence is worth").ByRule(RuleLevels).At("final_report.md", "", "consistent", "witnessed").
+			Hint("this is a defect of sotaloop: please report it with the campaign's ledger")
+	}
+	return nil
+}

@@ -26,3 +26,18 @@ func TestAReportWithoutAPartIsRefused(t *testing.T) {
 	}
 	require.Greater(t, len(report.Signs(finished(t).state())), len(report.Signs(opened(t).state())), "what was done is asked for")
 }
+
+func TestAHeadlineWithoutItsLevelsIsRefused(t *testing.T) {
+	t.Parallel()
+	levels := []string{"consistent", "unwitnessed", "approval of patch-1 agent-reachable"}
+	head := "# a\n\n- Claim: best\n- Evidence: consistent; unwitnessed; approval of patch-1 agent-reachable\n- Artifacts: x\n"
+	require.NoError(t, report.Labelled([]byte(head), levels))
+	for _, level := range levels {
+		f, ok := fault.As(report.Labelled([]byte(strings.Replace(head, level, "fine", 1)+level+"\n"), levels))
+		require.True(t, ok, "without %q", level)
+		require.Equal(t, report.RuleLevels, f.Rule, "said further below does not count")
+	}
+	f, ok := fault.As(report.Labelled([]byte(head), nil))
+	require.True(t, ok)
+	require.Equal(t, report.RuleLevels, f.Rule)
+}

@@ -13,3 +13,6 @@ func Signs(st *loop.State) []string {
 	}
 	return out
 }
+
+// Labelled is labelled for tests.
+func Labelled(report []byte, levels []string) error { return labelled(report, levels) }

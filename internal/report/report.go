@@ -35,6 +35,9 @@ func Render(in loop.ReportInput) (map[string][]byte, error) {
 	if err := complete(b.Bytes(), in.State); err != nil {
 		return nil, err
 	}
+	if err := labelled(b.Bytes(), in.Levels); err != nil {
+		return nil, err
+	}
 	return map[string][]byte{"final_report.md": b.Bytes(), "manifest.txt": manifest(in)}, nil
 }
 
