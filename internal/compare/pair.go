@@ -102,11 +102,14 @@ func (p *pairing) add(x pair) {
 	p.pairs = append(p.pairs, x)
 }
 
-// Void says why a point can neither win nor lose, empty when it can. A failed launch is not void: it is a result.
+// Void says why a point can neither win nor lose, empty when it can. A failed launch is not void: it is a result, unless
+// somebody ended its engine.
 func (r *Row) Void() string {
 	switch {
 	case r.Status == StatusSkipped:
 		return "skipped: " + r.FailureReason
+	case r.endedByOthers() != "":
+		return "its engine was ended from outside, by signal " + r.endedByOthers()
 	case r.Interference:
 		return "disturbed by foreign load"
 	case r.Audit == nil:
@@ -119,6 +122,22 @@ func (r *Row) Void() string {
 		return "unsettled"
 	case r.Audit.Cold:
 		return "a cold launch"
+	}
+	return ""
+}
+
+// endedByOthers names the signal by which somebody else ended the engine of a failed row, empty where nobody did: no engine
+// sends these to itself, and whoever could win by killing the other side's would. The worker's own words come first in a
+// reason, before anything of a log.
+func (r *Row) endedByOthers() string {
+	if r.Status != StatusFailed {
+		return ""
+	}
+	how, ok := strings.CutPrefix(r.FailureReason, "the server ended by signal ")
+	for _, signal := range []string{"killed", "terminated", "interrupt", "hangup"} {
+		if ok && strings.HasPrefix(how, signal) {
+			return signal
+		}
 	}
 	return ""
 }
