@@ -20,6 +20,9 @@ import (
 // registryFile is the home's list of opened campaigns, a hash chain that outlives their run directories.
 const registryFile = "campaigns.jsonl"
 
+// registryHead holds the registry's head, so that a list that lost or changed its last lines is refused.
+const registryHead = "campaigns.head.json"
+
 const kindOpened = "campaign.opened"
 
 // registered is an entry of the registry.
@@ -93,7 +96,9 @@ func (r registered) kin(o registered) bool {
 }
 
 func (l *Loop) registry() (*chain.File, error) {
-	return chain.Open(filepath.Join(l.opt.Home, registryFile), chain.Options{Kinds: chain.Kinds{kindOpened: 1}, LockPath: filepath.Join(l.locks(), registryFile)})
+	return chain.Open(filepath.Join(l.opt.Home, registryFile), chain.Options{
+		Kinds: chain.Kinds{kindOpened: 1}, LockPath: filepath.Join(l.locks(), registryFile), HeadPath: filepath.Join(l.opt.Home, registryHead),
+	})
 }
 
 // register notes an opened campaign in the home's registry.

@@ -1,6 +1,7 @@
 package loop_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -98,4 +99,24 @@ func TestAHostThatIsNotThereIsSaid(t *testing.T) {
 	require.NoError(t, err)
 	_, f := counted(t, shown.RunDir)
 	require.NotEmpty(t, f.HostProblem)
+}
+
+// TestARegistryThatLostItsLastLineIsRefused drops the newest campaign from the home's list.
+func TestARegistryThatLostItsLastLineIsRefused(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	l := newLoop(t, home, newHost())
+	shown := won(t, home, l)
+	_, err := l.Open(t.Context(), request())
+	require.NoError(t, err)
+	name := filepath.Join(home, "campaigns.jsonl")
+	raw, err := os.ReadFile(name)
+	require.NoError(t, err)
+	lines := bytes.SplitAfter(bytes.TrimSuffix(raw, []byte("\n")), []byte("\n"))
+	require.NoError(t, os.WriteFile(name, bytes.Join(lines[:len(lines)-1], nil), 0o600))
+	_, err = l.WriteReport(t.Context(), shown.Campaign)
+	require.Error(t, err)
+	require.NoError(t, os.WriteFile(name, raw, 0o600))
+	_, err = l.WriteReport(t.Context(), shown.Campaign)
+	require.NoError(t, err, "the honest twin: the list as it was")
 }
