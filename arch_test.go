@@ -27,7 +27,7 @@ const module = "github.com/sotaloop/sotaloop"
 // package when that makes the house plainer, and say why in docs/ARCHITECTURE.md. A room may have its place before it is
 // built.
 var layers = [][]string{
-	{"internal/fault", "internal/redact", "internal/stats", "internal/chain", "skills"}, // words and arithmetic that know nothing of us
+	{"internal/fault", "internal/redact", "internal/stats", "internal/chain", "internal/wildcard", "skills"}, // words and arithmetic that know nothing of us
 	{"internal/contract", "internal/ledger", "internal/jobs", "internal/trace", "internal/yamlfile", "gitops", "transcripts", "internal/bundle"},
 	{"internal/framework", "internal/bench", "internal/dataset", "internal/genuine", "internal/policy", "hosts", "internal/seal", "internal/witness"}, // one edge each: a framework's text, a load, its rows, an installation, a machine; what a report ends in
 	{"internal/rules", "internal/worker", "internal/cookbook"},                                                                                        // what is allowed; what runs on a host; where a search may begin

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/sotaloop/sotaloop/internal/wildcard"
 )
 
 // keyType recognises a key's type, which ends the options of a line.
@@ -111,7 +113,7 @@ func matchesList(patterns []string, s string) bool {
 	found := false
 	for _, p := range patterns {
 		body, negated := strings.CutPrefix(p, "!")
-		if !wildcard(body, s) {
+		if !wildcard.Match(body, s) {
 			continue
 		}
 		if negated {
@@ -120,26 +122,4 @@ func matchesList(patterns []string, s string) bool {
 		found = true
 	}
 	return found
-}
-
-// wildcard matches OpenSSH's patterns: * for any run of characters, ? for one. It never looks back further than the last
-// star, so that no pattern makes it slow.
-func wildcard(pattern, s string) bool {
-	star, from := -1, 0
-	i, j := 0, 0
-	for j < len(s) {
-		switch {
-		case i < len(pattern) && pattern[i] == '*':
-			star, from = i, j
-			i++
-		case i < len(pattern) && (pattern[i] == '?' || pattern[i] == s[j]):
-			i, j = i+1, j+1
-		case star >= 0:
-			from++
-			i, j = star+1, from
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[i:], "*") == ""
 }

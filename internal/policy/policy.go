@@ -8,9 +8,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/sotaloop/sotaloop/internal/wildcard"
 )
 
 // Policy is what one policy file allows; the zero value is the default, without a file.
@@ -108,6 +109,6 @@ func (p Policy) BranchName(campaign, proposal string) string {
 // matches says whether name is one of the patterns; nil patterns take every name.
 func matches(patterns []string, name string) bool {
 	return patterns == nil || slices.ContainsFunc(patterns, func(p string) bool {
-		return regexp.MustCompile("^(?s:" + strings.ReplaceAll(regexp.QuoteMeta(p), `\*`, ".*") + ")$").MatchString(name)
+		return wildcard.Match(p, name)
 	})
 }
