@@ -26,11 +26,7 @@ func runApprovals(ctx context.Context, s streams, args []string) error {
 	if err := set.Parse(args); err != nil || set.NArg() > 0 {
 		return fault.New(fault.InvalidInput, "approvals takes no names").Hint(approvalsUsage)
 	}
-	h, err := findHome(*dir)
-	if err != nil {
-		return err
-	}
-	p, err := compose(ctx, h, "", s.Err)
+	p, err := composeAt(ctx, *dir, "", s.Err)
 	if err != nil {
 		return err
 	}
@@ -44,7 +40,7 @@ func runApprovals(ctx context.Context, s streams, args []string) error {
 			return w.State != "waiting" && w.State != "approved" && w.State != "unreadable"
 		})
 	}
-	reach, err := h.approversInReach(ctx)
+	reach, err := p.home.approversInReach(ctx)
 	if err != nil {
 		return err
 	}

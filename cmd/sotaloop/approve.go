@@ -65,11 +65,7 @@ func decide(ctx context.Context, s streams, f approveFlags, ask loop.Ask) error 
 		return fault.New(fault.Denied, "%s needs a terminal: a person decides, not a pipe", ask.Decision).
 			Hint("run it in a terminal of your own, or sign elsewhere: --export FILE, ssh-keygen -Y sign, --import FILE.sig")
 	}
-	h, err := findHome(f.dir)
-	if err != nil {
-		return err
-	}
-	p, err := compose(ctx, h, "", s.Err)
+	p, err := composeAt(ctx, f.dir, "", s.Err)
 	if err != nil {
 		return err
 	}
@@ -78,19 +74,19 @@ func decide(ctx context.Context, s streams, f approveFlags, ask loop.Ask) error 
 	if err != nil {
 		return err
 	}
-	allowed, err := h.allowedSigners()
+	allowed, err := p.home.allowedSigners()
 	if err != nil {
 		return err
 	}
 	if f.export != "" {
 		return exportDecision(s, p.loop, ask, allowed, f)
 	}
-	key, err := pickKey(ctx, h, f.key, allowed, terminal{in, s.Err})
+	key, err := pickKey(ctx, p.home, f.key, allowed, terminal{in, s.Err})
 	if err != nil {
 		return err
 	}
 	defer key.close()
-	if ask.Principal, err = principalOf(f.principal, key.info, allowed, h); err != nil {
+	if ask.Principal, err = principalOf(f.principal, key.info, allowed, p.home); err != nil {
 		return err
 	}
 	statement, err := p.loop.StatementFor(ask)

@@ -77,11 +77,7 @@ func importDecision(ctx context.Context, s streams, f approveFlags) error {
 	if err != nil {
 		return err
 	}
-	h, err := findHome(f.dir)
-	if err != nil {
-		return err
-	}
-	p, err := compose(ctx, h, "", s.Err)
+	p, err := composeAt(ctx, f.dir, "", s.Err)
 	if err != nil {
 		return err
 	}

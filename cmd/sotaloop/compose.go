@@ -33,6 +33,15 @@ type product struct {
 	inventory func() (*hosts.Inventory, error)
 }
 
+// composeAt is compose for the home in dir, "" being the user's own.
+func composeAt(ctx context.Context, dir, workerDir string, stderr io.Writer) (*product, error) {
+	h, err := findHome(dir)
+	if err != nil {
+		return nil, err
+	}
+	return compose(ctx, h, workerDir, stderr)
+}
+
 // compose wires the rooms together. Nothing is read from hosts, and no file but the policy, before the first call.
 func compose(ctx context.Context, h home, workerDir string, stderr io.Writer) (*product, error) {
 	red := redact.New(redact.Secrets(os.Environ()))

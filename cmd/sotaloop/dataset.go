@@ -54,11 +54,7 @@ func runDataset(ctx context.Context, s streams, args []string) error {
 	if len(rest) == 0 || len(rest) != wants[rest[0]] {
 		return fault.New(fault.InvalidInput, "dataset takes add FILE, list, or show DIGEST").Hint("%s", datasetUsage)
 	}
-	h, err := findHome(c.home)
-	if err != nil {
-		return err
-	}
-	if c.product, err = compose(ctx, h, c.workerDir, s.Err); err != nil {
+	if c.product, err = composeAt(ctx, c.home, c.workerDir, s.Err); err != nil {
 		return err
 	}
 	defer c.product.close()

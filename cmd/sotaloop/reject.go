@@ -26,11 +26,7 @@ func runReject(ctx context.Context, s streams, args []string) error {
 	if f.key != "" || f.export != "" {
 		return decide(ctx, s, f, loop.Ask{Campaign: names[0], Proposal: names[1], Decision: gitops.Reject, Reason: strings.TrimSpace(f.reason)})
 	}
-	h, err := findHome(f.dir)
-	if err != nil {
-		return err
-	}
-	p, err := compose(ctx, h, "", s.Err)
+	p, err := composeAt(ctx, f.dir, "", s.Err)
 	if err != nil {
 		return err
 	}
