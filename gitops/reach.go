@@ -2,6 +2,7 @@ package gitops
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/pem"
 	"errors"
@@ -16,7 +17,6 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 )
 
 // Bounds of a look for keys: it is made whenever an approval is judged.
@@ -28,9 +28,10 @@ const (
 
 // Places are where an account keeps keys: sockets of ssh-agents, folders whose files may be private keys, and single files.
 type Places struct {
-	Agents  []string
-	Folders []string
-	Files   []string
+	Agents   []string
+	Folders  []string
+	Files    []string
+	Patience time.Duration // how long an agent has to answer; zero for the default
 }
 
 // Reachable is a private key that this process can use.
@@ -44,14 +45,30 @@ type Reachable struct {
 // read, locked ones included, since an account that is used to unlock a key can record how. What is not there, and what
 // answers too late, is left out: a key that is not found may still be somewhere else.
 func (p Places) Keys(ctx context.Context) []Reachable {
+	found, _ := p.look(ctx)
+	return found
+}
+
+// look gives the keys, and the sockets where something listens that did not say which keys it has.
+func (p Places) look(ctx context.Context) (found []Reachable, silent []string) {
 	sockets := unique(p.Agents)
 	answers := make([][]Reachable, len(sockets))
+	failed := make([]bool, len(sockets))
 	var asked sync.WaitGroup
 	for i, socket := range sockets {
-		asked.Go(func() { answers[i] = agentKeys(ctx, socket) })
+		asked.Go(func() {
+			var err error
+			answers[i], err = agentKeys(ctx, socket, cmp.Or(p.Patience, agentPatience))
+			failed[i] = err != nil
+		})
 	}
 	asked.Wait()
-	found := slices.Concat(answers...)
+	for i, socket := range sockets {
+		if failed[i] {
+			silent = append(silent, socket)
+		}
+	}
+	found = slices.Concat(answers...)
 	files := slices.Clone(p.Files)
 	for _, dir := range unique(p.Folders) {
 		entries, err := os.ReadDir(dir)
@@ -68,18 +85,23 @@ func (p Places) Keys(ctx context.Context) []Reachable {
 			found = append(found, k)
 		}
 	}
-	return found
+	return found, silent
 }
 
-// Find says where one of the keys can be used, "" where it is not found. Security keys are told too: they need a touch.
+// Find says where one of the keys can be used, "" where it is not found. Security keys are told too: they need a touch. An
+// agent that is there and does not answer may have any key: whoever stops it for a moment must not hide what it holds.
 func (p Places) Find(ctx context.Context, fingerprint string) string {
-	for _, k := range p.Keys(ctx) {
+	found, silent := p.look(ctx)
+	for _, k := range found {
 		if k.Fingerprint == fingerprint {
 			if k.Locked {
 				return k.Where + ", which has a passphrase that this account could record"
 			}
 			return k.Where
 		}
+	}
+	if len(silent) > 0 {
+		return "ssh-agent " + silent[0] + ", which does not say which keys it has"
 	}
 	return ""
 }
@@ -90,24 +112,25 @@ func unique(list []string) []string {
 	return slices.Compact(list)
 }
 
-// agentKeys asks an agent for its keys. Only sockets are dialled.
-func agentKeys(ctx context.Context, socket string) []Reachable {
+// agentKeys asks an agent for its keys. Only sockets are dialled. Where nobody listens there are none; an error means that
+// somebody does, and gave no list.
+func agentKeys(ctx context.Context, socket string, patience time.Duration) ([]Reachable, error) {
 	if info, err := os.Stat(socket); err != nil || info.Mode()&fs.ModeSocket == 0 {
-		return nil
+		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, agentPatience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	a, err := AgentSigners(ctx, socket)
 	if err != nil {
-		return nil
+		return nil, ctx.Err() // a refused connection is no agent; one that nobody takes is
 	}
 	defer func() { _ = a.Close() }()
-	if err := a.conn.SetDeadline(time.Now().Add(agentPatience)); err != nil {
-		return nil
+	if err := a.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
 	}
-	keys, err := agent.NewClient(a.conn).List()
+	keys, err := a.client.List()
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	var found []Reachable
 	for _, k := range keys {
@@ -115,7 +138,7 @@ func agentKeys(ctx context.Context, socket string) []Reachable {
 			found = append(found, Reachable{KeyInfo: describe(key), Where: "ssh-agent " + socket})
 		}
 	}
-	return found
+	return found, nil
 }
 
 // fileKey reads a file that may be a private key.
