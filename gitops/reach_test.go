@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/sotaloop/sotaloop/gitops"
+	"github.com/sotaloop/sotaloop/hosts/hoststest"
 )
 
 // keyFile writes a private key and gives its fingerprint; a passphrase locks it.
@@ -35,30 +36,6 @@ func keyFile(t *testing.T, path, passphrase string) string {
 	return ssh.FingerprintSHA256(s.PublicKey())
 }
 
-// serveAgent lets an agent listen at a socket.
-func serveAgent(t *testing.T, a agent.Agent) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "ag") // a socket's path must be short
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
-	l, err := net.Listen("unix", socket)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if a != nil {
-				go func() { _ = agent.ServeAgent(a, conn) }()
-			}
-		}
-	}()
-	return socket
-}
-
 func TestKeysWithinReach(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -73,7 +50,7 @@ func TestKeysWithinReach(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, ring.Add(agent.AddedKey{PrivateKey: loaded}))
 	inAgent := ssh.FingerprintSHA256(plain(t, loaded).PublicKey())
-	p := gitops.Places{Agents: []string{serveAgent(t, ring), filepath.Join(dir, "id"), filepath.Join(dir, "none"), ""}, Folders: []string{dir, filepath.Join(dir, "none")}, Patience: time.Minute}
+	p := gitops.Places{Agents: []string{hoststest.ServeAgent(t, ring), filepath.Join(dir, "id"), filepath.Join(dir, "none"), ""}, Folders: []string{dir, filepath.Join(dir, "none")}, Patience: time.Minute}
 	for fingerprint, where := range map[string]string{plainKey: "key file " + filepath.Join(dir, "id"), locked: "passphrase", inAgent: "ssh-agent "} {
 		require.Contains(t, p.Find(t.Context(), fingerprint), where)
 	}
@@ -104,7 +81,7 @@ func TestASilentAgentMayHaveAnyKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	elsewhere := keyFile(t, filepath.Join(dir, "id"), "")
-	socket := serveAgent(t, nil)
+	socket := hoststest.ServeAgent(t, nil)
 	p := gitops.Places{Agents: []string{socket}, Patience: 100 * time.Millisecond}
 	require.Empty(t, p.Keys(t.Context()))
 	require.Equal(t, "ssh-agent "+socket+", which does not say which keys it has", p.Find(t.Context(), elsewhere))

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"io"
 	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"github.com/sotaloop/sotaloop/gitops"
+	"github.com/sotaloop/sotaloop/hosts/hoststest"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
@@ -380,22 +380,7 @@ func TestAgent(t *testing.T) {
 	ring := agent.NewKeyring()
 	require.NoError(t, ring.Add(agent.AddedKey{PrivateKey: key}))
 	require.NoError(t, ring.Add(agent.AddedKey{PrivateKey: long}))
-	dir, err := os.MkdirTemp("", "ag") // a socket's path must be short
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
-	l, err := net.Listen("unix", socket)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _ = agent.ServeAgent(ring, conn) }()
-		}
-	}()
+	socket := hoststest.ServeAgent(t, ring)
 	a, err := gitops.AgentSigners(t.Context(), socket)
 	require.NoError(t, err)
 	signers, err := a.Signers()

@@ -8,9 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha1"
 	"encoding/base64"
-	"net"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/skeema/knownhosts"
@@ -44,22 +42,7 @@ func startAgent(t *testing.T, keys int) (socket string, public []ssh.PublicKey) 
 		require.NoError(t, err)
 		public = append(public, signer.PublicKey())
 	}
-	dir, err := os.MkdirTemp("", "agent") // the path of a socket must be short
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket = filepath.Join(dir, "s")
-	l, err := net.Listen("unix", socket)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _ = agent.ServeAgent(ring, conn) }()
-		}
-	}()
+	socket = hoststest.ServeAgent(t, ring)
 	return socket, public
 }
 

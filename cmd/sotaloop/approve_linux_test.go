@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sotaloop/sotaloop/gitops"
+	"github.com/sotaloop/sotaloop/hosts/hoststest"
 	"github.com/sotaloop/sotaloop/internal/chain"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
@@ -442,22 +442,8 @@ func newToken(t *testing.T, flags byte) *token {
 	require.NoError(t, err)
 	public, err := ssh.ParsePublicKey(ssh.Marshal(struct{ T, K, A string }{ssh.KeyAlgoSKED25519, string(pub), "ssh:"}))
 	require.NoError(t, err)
-	dir, err := os.MkdirTemp("", "tk") // a socket's path must be short
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	k := &token{Agent: sshagent.NewKeyring(), public: public, socket: filepath.Join(dir, "s"), key: key, flags: flags}
-	l, err := net.Listen("unix", k.socket)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _ = sshagent.ServeAgent(k, conn) }()
-		}
-	}()
+	k := &token{Agent: sshagent.NewKeyring(), public: public, key: key, flags: flags}
+	k.socket = hoststest.ServeAgent(t, k)
 	return k
 }
 
