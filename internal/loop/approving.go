@@ -186,9 +186,9 @@ func (d Decided) reason() string {
 	if d.Decision != string(gitops.Reject) {
 		return ""
 	}
-	by := "signed by " + hostText(d.Principal, 80)
+	by := "signed by " + fault.Foreign(d.Principal, 80)
 	if d.Signature == "" {
 		by = "not signed: a person, or anything with a shell of this account, recorded it"
 	}
-	return hostText(d.Reason, maxReason) + " (" + by + ")"
+	return fault.Foreign(d.Reason, maxReason) + " (" + by + ")"
 }

@@ -85,7 +85,7 @@ func (s *State) blockFacts(scenarios []string, blocks int, candidates []string) 
 		if cand, ok := s.Candidate(id); ok {
 			fact.Entry = cand.Entry
 			fact.Status, fact.Reason = s.candidateStatus(id)
-			fact.Reason = hostText(fact.Reason, 200)
+			fact.Reason = fault.Foreign(fact.Reason, 200)
 			fact.Best = s.bests(cand.Entry)
 			if side, ok := s.Contract.Side(cand.Entry); ok && side.Flags != nil && fact.Status == "" {
 				fact.Status = "ok" // a fixed command is measured as given
@@ -273,7 +273,7 @@ func rowLines(st *State, rows []compare.Row, scenarios []string) []map[string]an
 			line["rate"] = rateLine(r.Rate)
 		}
 		if r.FailureReason != "" {
-			line["reason"] = hostText(r.FailureReason, 160)
+			line["reason"] = fault.Foreign(r.FailureReason, 160)
 		}
 		if st.Contract.Host.Simulated {
 			line["simulated"] = true
@@ -299,13 +299,13 @@ func rowWarnings(rows []compare.Row) []string {
 	count := map[string]int{}
 	for _, r := range rows {
 		if r.Status != compare.StatusOK {
-			count[fmt.Sprintf("launch of %s failed: %s", r.CandidateID, hostText(r.FailureReason, 100))]++
+			count[fmt.Sprintf("launch of %s failed: %s", r.CandidateID, fault.Foreign(r.FailureReason, 100))]++
 		}
 		if r.Rate != nil {
 			countRate(count, r)
 		}
 		if e := r.Engine; e != nil && len(e.Modified) > 0 {
-			count[fmt.Sprintf("points of %s are of a modified engine, and support no claim against it: %s", r.Side, hostText(e.Modified[0], 160))]++
+			count[fmt.Sprintf("points of %s are of a modified engine, and support no claim against it: %s", r.Side, fault.Foreign(e.Modified[0], 160))]++
 		}
 		if a := r.Audit; a != nil {
 			if a.ClientLimited {

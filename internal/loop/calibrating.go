@@ -48,7 +48,7 @@ func (s *State) candidateZero() (CandidateAdded, error) {
 			Hint("search the target first: its first launch is candidate 0").Then("search_deployments", "searches "+s.Contract.Target.Entry)
 	}
 	if status, reason := s.candidateStatus(id); status != "" && status != string(compare.StatusOK) {
-		return cand, fault.New(fault.Conflict, "candidate 0 of %s does not work here (%s): %s", s.Contract.Target.Entry, status, hostText(reason, 200)).At("aa", "true").
+		return cand, fault.New(fault.Conflict, "candidate 0 of %s does not work here (%s): %s", s.Contract.Target.Entry, status, fault.Foreign(reason, 200)).At("aa", "true").
 			Hint("an A/A of this host is measured in a campaign whose target runs as it is shipped")
 	}
 	return cand, nil

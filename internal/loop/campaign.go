@@ -290,7 +290,7 @@ func renderError(err error) json.RawMessage {
 	if f, ok := fault.As(err); ok {
 		out = failure{Code: f.Code, Rule: f.Rule, Message: f.Message, Field: f.Field, Got: f.Got, Want: f.Want, Hints: f.Hints, Next: f.Next}
 		if f.Cause != nil {
-			out.Message += ": " + hostText(f.Cause.Error(), 600)
+			out.Message += ": " + fault.Foreign(f.Cause.Error(), 600)
 		}
 	}
 	raw, _ := json.Marshal(out)

@@ -164,7 +164,7 @@ func failedLines(st *State) []map[string]any {
 			continue
 		}
 		out = append(out, map[string]any{"framework": r.Framework, "candidate": r.CandidateID, "scenario": r.Workload.Scenario, "phase": r.Phase,
-			"status": r.Status, "sla_passed": r.SLA.Passed, "reason": hostText(r.FailureReason, 160)})
+			"status": r.Status, "sla_passed": r.SLA.Passed, "reason": fault.Foreign(r.FailureReason, 160)})
 	}
 	return out
 }

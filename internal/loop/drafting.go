@@ -379,7 +379,7 @@ func (d *drafting) found(c *contract.Contract, name string, f worker.Facts, gpus
 	}
 	for entry, problem := range f.Engines {
 		if side, ok := c.Side(entry); ok && problem != "" {
-			return fault.New(fault.NotFound, "env_gap: engine %q cannot be used on %q: %s", side.Entry, name, hostText(problem, 200)).At("against", entry).
+			return fault.New(fault.NotFound, "env_gap: engine %q cannot be used on %q: %s", side.Entry, name, fault.Foreign(problem, 200)).At("against", entry).
 				Hint("env_gap: install it, correct hosts.yaml, or leave the side out")
 		}
 	}

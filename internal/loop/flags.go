@@ -113,11 +113,11 @@ func flagLine(fw framework.Framework, f framework.Flag) map[string]any {
 	if f.Default != "" {
 		line["default"] = f.Default
 		if len(f.Default) > 40 || strings.ContainsFunc(f.Default, unicode.IsSpace) {
-			line["default"] = hostText(f.Default, 60)
+			line["default"] = fault.Foreign(f.Default, 60)
 		}
 	}
 	if f.Doc != "" {
-		line["doc"] = hostText(f.Doc, 120)
+		line["doc"] = fault.Foreign(f.Doc, 120)
 	}
 	if f.Deprecated {
 		line["deprecated"] = true
@@ -161,7 +161,7 @@ func (c *campaign) runFlags(ctx context.Context, j JobStarted, p *jobs.Progress)
 			return "", err
 		}
 		if exit != 0 {
-			return "", fault.New(fault.FrameworkFailed, "%s exited %d: %s", argv[0], exit, hostText(c.loop.opt.Redact.String(out), 400)).
+			return "", fault.New(fault.FrameworkFailed, "%s exited %d: %s", argv[0], exit, fault.Foreign(c.loop.opt.Redact.String(out), 400)).
 				At("framework", args.Entry).Hint("run the command on the host by hand: %s", strings.Join(argv, " "))
 		}
 		return c.loop.opt.Redact.String(out), nil

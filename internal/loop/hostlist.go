@@ -70,7 +70,7 @@ func (l *Loop) view(name string, e hosts.HostEntry) HostView {
 	v.Frameworks = []FrameworkView{}
 	for _, entry := range sortedKeys(e.Engines) {
 		x := e.Engines[entry]
-		v.Frameworks = append(v.Frameworks, FrameworkView{Entry: entry, Type: x.Type, Target: x.Checkout != "", Problem: hostText(problems[entry], 200)})
+		v.Frameworks = append(v.Frameworks, FrameworkView{Entry: entry, Type: x.Type, Target: x.Checkout != "", Problem: fault.Foreign(problems[entry], 200)})
 	}
 	return v
 }
@@ -90,7 +90,7 @@ func (l *Loop) look(ctx context.Context, name string) {
 		}
 	}
 	if err != nil {
-		v.State, v.Problem = "unreachable", hostText(l.opt.Redact.String(err.Error()), 300)
+		v.State, v.Problem = "unreachable", fault.Foreign(l.opt.Redact.String(err.Error()), 300)
 	}
 	l.mu.Lock()
 	l.seen[name] = v
@@ -146,5 +146,5 @@ func deviceName(s string) string {
 	if len(s) <= 64 && deviceShape.MatchString(s) {
 		return s
 	}
-	return hostText(s, 64)
+	return fault.Foreign(s, 64)
 }

@@ -196,7 +196,7 @@ func captureFailure(st *State, launches []worker.Launch, got []TraceView) error 
 	for _, l := range st.Launches {
 		for _, want := range launches {
 			if l.Launch == want.ID && l.Failure != nil {
-				return fault.New(fault.FrameworkFailed, "no trace was captured: %s", hostText(l.Failure.Reason, 300)).Hint("the launch's log is in benchmark/logs; call again after mending the cause")
+				return fault.New(fault.FrameworkFailed, "no trace was captured: %s", fault.Foreign(l.Failure.Reason, 300)).Hint("the launch's log is in benchmark/logs; call again after mending the cause")
 			}
 		}
 	}

@@ -113,17 +113,17 @@ func (c *campaign) planned(ctx context.Context, st *State, s step, id string) (w
 // runError gives a run's bad end as a fault; failed launches are results, not errors.
 func runError(r RunEnded) error {
 	if r.Busy {
-		return fault.New(fault.Busy, "the host could not be used: %s", hostText(r.Error, 400)).ByRule("host.owned-only").Hint("wait until they have ended, or ask their owner; then call again: what was measured stays").
+		return fault.New(fault.Busy, "the host could not be used: %s", fault.Foreign(r.Error, 400)).ByRule("host.owned-only").Hint("wait until they have ended, or ask their owner; then call again: what was measured stays").
 			Then("list_hosts", "with refresh it shows which GPUs are busy")
 	}
 	if r.Changed {
-		return fault.New(fault.RuleViolation, "the host is not what the contract froze: %s", hostText(r.Error, 400)).ByRule("fair.same-contract").At("host", "").
+		return fault.New(fault.RuleViolation, "the host is not what the contract froze: %s", fault.Foreign(r.Error, 400)).ByRule("fair.same-contract").At("host", "").
 			Hint("put it back as it was and call again: what was measured stays; or open a new campaign for the host as it is").
 			Then("open_campaign", "a new campaign, from copies this one's terms")
 	}
 	switch r.State {
 	case worker.StateFailed:
-		f := fault.New(fault.FrameworkFailed, "the run on the host failed: %s", hostText(r.Error, 400))
+		f := fault.New(fault.FrameworkFailed, "the run on the host failed: %s", fault.Foreign(r.Error, 400))
 		if strings.Contains(r.Error, "no space left on device") {
 			f.Hint("free space on the host under the workdir of hosts.yaml; old run folders may go")
 		}

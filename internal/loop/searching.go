@@ -484,7 +484,7 @@ func (c *campaign) searchAnswer(a Answer, entry string) (Search, error) {
 		out.Effort["race"] = map[string]any{"launches": r.Launches, "of": st.Contract.Budget.Race, "gpu_hours": round(r.GPUHours), "winner": r.Winner, "ended": r.Why, "out": r.Out}
 	}
 	if end.Failed != "" {
-		return out, fault.New(fault.FrameworkFailed, "%s does not serve this model here: %s", entry, hostText(end.Failed, 300)).
+		return out, fault.New(fault.FrameworkFailed, "%s does not serve this model here: %s", entry, fault.Foreign(end.Failed, 300)).
 			Hint("the failure is recorded and counts as an exhausted search; write_report says so, or open a campaign without this side").
 			Then("write_report", "reports what was found")
 	}
@@ -507,7 +507,7 @@ func (s *State) Tried(cand CandidateAdded) TriedCandidate {
 	out := TriedCandidate{CandidateAdded: cand, Rows: searchRows(s, cand.ID)}
 	status, reason := s.candidateStatus(cand.ID)
 	if out.Status = status; reason != "" {
-		out.Reason = hostText(reason, 200)
+		out.Reason = fault.Foreign(reason, 200)
 	}
 	if out.Status == "" {
 		if out.Status = "running"; s.searching(cand.Entry) == "" {

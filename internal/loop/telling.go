@@ -10,11 +10,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/bench"
 	"github.com/sotaloop/sotaloop/internal/compare"
 	"github.com/sotaloop/sotaloop/internal/contract"
-	"github.com/sotaloop/sotaloop/internal/fault"
 )
-
-// hostText renders what a host wrote for an answer; see fault.Foreign.
-func hostText(s string, n int) string { return fault.Foreign(s, n) }
 
 // verdictMetrics are the metrics beside the primary one that an answer gives a ratio of; the report has all.
 var verdictMetrics = map[string]bool{"output_token_throughput": true, "request_throughput": true, "p50_ttft_ms": true, "p50_tpot_ms": true, "p50_e2e_ms": true}

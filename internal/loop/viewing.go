@@ -207,7 +207,7 @@ func (c *campaign) items(st *State, section string) []map[string]any {
 		for _, x := range st.Launches {
 			line := map[string]any{"launch": x.Launch, "phase": x.Phase, "state": x.State, "seconds_s": round(x.SecondsS), "command": short(x.Command, 300)}
 			if x.Failure != nil {
-				line["class"], line["reason"] = x.Failure.Class, hostText(x.Failure.Reason, 200)
+				line["class"], line["reason"] = x.Failure.Class, fault.Foreign(x.Failure.Reason, 200)
 			}
 			out = append(out, line)
 		}
