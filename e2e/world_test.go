@@ -140,7 +140,7 @@ func (w *world) terms() map[string]any {
 
 // ended checks what a world leaves behind: no process, no data race. What is left is ended by its process id.
 func (w *world) ended() {
-	left := w.strays(10 * time.Second)
+	left := w.strays(time.Minute)
 	for _, p := range left {
 		p.end()
 	}

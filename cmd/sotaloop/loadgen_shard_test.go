@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -31,7 +32,7 @@ func TestLoadgenRunInShards(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("shards need the clock that Linux processes share")
 	}
-	e := &endpoint{models: oneModel}
+	e := &endpoint{models: oneModel, itl: 20 * time.Millisecond} // both processes are at it at the same time
 	file := filepath.Join(t.TempDir(), "records")
 	out, errs, code := loadgenRunOut(t.Context(), t, e, shape("--shards", "2", "--seed", "7", "--json", "--out", file)...)
 	require.Zero(t, code, errs)
@@ -49,7 +50,7 @@ func TestLoadgenRunInShards(t *testing.T) {
 	}
 	require.Equal(t, map[int]int{0: 20, 1: 20}, of)
 
-	one := &endpoint{models: oneModel}
+	one := &endpoint{models: oneModel, itl: 20 * time.Millisecond} // both processes are at it at the same time
 	_, errs, code = loadgenRunOut(t.Context(), t, one, shape("--seed", "7")...)
 	require.Zero(t, code, errs)
 	require.ElementsMatch(t, one.prompts, e.prompts, "the same prompts, however many processes send them")

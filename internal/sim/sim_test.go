@@ -137,7 +137,7 @@ func launch(t *testing.T, h *sim.Host, engine string, env []string, flags ...str
 	port := freePort(t)
 	p := begin(t, env, argvOf(h, engine, port, flags...)...)
 	p.url = fmt.Sprintf("http://127.0.0.1:%d", port)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		if r, err := http.Get(p.url + "/health"); err == nil {
 			r.Body.Close()
@@ -161,7 +161,7 @@ func (p *program) stop(t *testing.T) int {
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	select {
 	case <-p.done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		require.FailNow(t, "engine ignores SIGTERM", p.text())
 	}
 	return p.cmd.ProcessState.ExitCode()
@@ -173,7 +173,7 @@ func fails(t *testing.T, h *sim.Host, engine string, env []string, flags ...stri
 	p := begin(t, env, argvOf(h, engine, freePort(t), flags...)...)
 	select {
 	case <-p.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		require.FailNow(t, "engine did not fail", p.text())
 	}
 	return p.cmd.ProcessState.ExitCode(), p.text()

@@ -109,7 +109,7 @@ func (r *rig) processes() []int {
 func (r *rig) plan(runID string, launches ...worker.Launch) worker.Plan {
 	return worker.Plan{
 		Kind: worker.PlanKind, V: worker.PlanVersion, RunID: runID, Campaign: "camp", Job: "job", Workdir: r.workdir, LeaseDir: r.leases,
-		Device: "cpu", GPUs: []int{}, Simulated: true, LaunchDeadline: 20 * time.Second, StallAfter: 15 * time.Second,
+		Device: "cpu", GPUs: []int{}, Simulated: true, LaunchDeadline: time.Minute, StallAfter: time.Minute,
 		StopGrace: 300 * time.Millisecond, ProofWait: 300 * time.Millisecond, Launches: launches,
 		AuditLimits: wideLimits(), QuietLimits: &worker.QuietLimits{CPUShare: 1, CoreShare: 1, PressedShare: 1, PressurePct: 100, MemoryPct: 100}, // these tests share their cores with each other
 	}
@@ -168,7 +168,7 @@ func (r *rig) finish(runID string) worker.Status {
 
 func (r *rig) until(runID string, is func(worker.Status) bool) worker.Status {
 	r.t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; {
+	for end := time.Now().Add(2 * time.Minute); ; {
 		st, err := r.client.Status(r.t.Context(), runID, 0)
 		require.NoError(r.t, err)
 		if is(st) {

@@ -130,7 +130,7 @@ func TestQuery(t *testing.T) {
 	mark := filepath.Join(r.workdir, "mark") // makes the processes ones that the rig looks for
 	_, _, err = r.client.Query(t.Context(), []string{"/bin/sh", "-c", "sleep 60 & setsid sleep 61 & exec sleep 62", mark}, nil, 300*time.Millisecond)
 	require.Equal(t, fault.Timeout, fault.CodeOf(err))
-	require.Less(t, time.Since(began), 10*time.Second)
+	require.Less(t, time.Since(began), 55*time.Second, "none of the sleeps is waited for")
 	require.Empty(t, r.processes())
 	found, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range found {
