@@ -104,7 +104,7 @@ func TestLoadgenRunAgainstTheMock(t *testing.T) {
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- (&bench.Mock{TTFT: 2 * time.Millisecond, ITL: time.Millisecond}).Serve(ctx, l) }()
+	go func() { served <- (&bench.Mock{TTFT: 20 * time.Millisecond, ITL: 5 * time.Millisecond}).Serve(ctx, l) }()
 	out, errs, code := loadgenRunOut(t.Context(), t, "http://"+l.Addr().String(), shape("--model", "mock", "--warmup", "2", "--sla", "p50_ttft_ms=5000", "--goodput", "e2e_user_ms=5000")...)
 	stop()
 	require.NoError(t, <-served)
@@ -122,7 +122,7 @@ func TestLoadgenRunAgainstTheMock(t *testing.T) {
 
 func TestLoadgenRunJSON(t *testing.T) {
 	t.Parallel()
-	e := &endpoint{models: oneModel}
+	e := &endpoint{models: oneModel, itl: 10 * time.Millisecond} // long beside what a stall takes
 	file := filepath.Join(t.TempDir(), "records.jsonl.zst")
 	out, errs, code := loadgenRunOut(t.Context(), t, e, shape("--json", "--seed", "7", "--vocab", "10:20", "--out", file, "--sla", "max_p50_e2e_ms=0.001")...)
 	require.Zero(t, code, errs)

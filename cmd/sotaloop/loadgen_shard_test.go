@@ -50,7 +50,7 @@ func TestLoadgenRunInShards(t *testing.T) {
 	}
 	require.Equal(t, map[int]int{0: 20, 1: 20}, of)
 
-	one := &endpoint{models: oneModel, itl: 20 * time.Millisecond} // both processes are at it at the same time
+	one := &endpoint{models: oneModel, itl: 20 * time.Millisecond}
 	_, errs, code = loadgenRunOut(t.Context(), t, one, shape("--seed", "7")...)
 	require.Zero(t, code, errs)
 	require.ElementsMatch(t, one.prompts, e.prompts, "the same prompts, however many processes send them")
