@@ -65,6 +65,8 @@ func (w *watched) Run(_ context.Context, c hosts.Cmd) (hosts.Result, error) {
 	switch {
 	case c.Argv[0] == "nvidia-smi" && strings.HasPrefix(c.Argv[1], "--query-gpu"):
 		return hosts.Result{Stdout: []byte("0, GPU-0, NVIDIA H100 80GB HBM3, 570.1, 0, 4, 81559, 1980\n")}, nil
+	case c.Argv[0] == "uname":
+		return hosts.Result{Stdout: []byte("x86_64\n")}, nil
 	case c.Argv[0] == "nvidia-smi":
 		return hosts.Result{}, nil
 	case len(c.Argv) == 3 && c.Argv[2] == worker.VerbProbe:
@@ -146,7 +148,7 @@ func newFuzzed(t testing.TB) *fuzzed {
 		Home:      home,
 		Inventory: func() (*hosts.Inventory, error) { return hosts.ParseInventory([]byte(inventory), "hosts.yaml") },
 		Dial:      func(context.Context, string, hosts.HostEntry) (hosts.Conn, error) { return f.host, nil },
-		Binary:    loop.WorkerBinary{Digest: func() (string, error) { return binaryDigest, nil }},
+		Binary:    loop.WorkerBinary{Digest: func(string) (string, error) { return binaryDigest, nil }},
 		Approvers: func() ([]byte, error) { return nil, nil }, ApproveCommand: "sotaloop approve %s %s", Version: "0.0.0-test", Log: slog.New(slog.DiscardHandler),
 		Report: func(loop.ReportInput) (map[string][]byte, error) { return map[string][]byte{}, nil },
 	})

@@ -2,18 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
-	"sync"
 	"time"
 
 	"github.com/sotaloop/sotaloop/hosts"
-	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/loop"
 	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/internal/redact"
@@ -111,43 +106,6 @@ func (p *product) transcript(campaign string, w io.Writer) error {
 	}
 	_, err = w.Write(file)
 	return err
-}
-
-// workerBinary is the Linux program that hosts run: this one where it is for Linux, else one from --worker-dir.
-func workerBinary(dir string) loop.WorkerBinary {
-	path := func() (string, error) {
-		if dir != "" {
-			return filepath.Join(dir, "sotaloop-linux-"+runtime.GOARCH), nil
-		}
-		if runtime.GOOS != "linux" {
-			return "", fault.New(fault.NotFound, "hosts run Linux and this program is for %s", runtime.GOOS).
-				Hint("pass --worker-dir with sotaloop-linux-amd64 in it")
-		}
-		return os.Executable()
-	}
-	digest := sync.OnceValues(func() (string, error) {
-		name, err := path()
-		if err != nil {
-			return "", err
-		}
-		f, err := os.Open(name)
-		if err != nil {
-			return "", fault.Wrap(fault.NotFound, err, "the worker's binary cannot be read").Hint("build or download it, and pass its folder as --worker-dir")
-		}
-		defer f.Close()
-		sum := sha256.New()
-		if _, err := io.Copy(sum, f); err != nil {
-			return "", err
-		}
-		return hex.EncodeToString(sum.Sum(nil)), nil
-	})
-	return loop.WorkerBinary{Digest: digest, Open: func() (io.ReadCloser, error) {
-		name, err := path()
-		if err != nil {
-			return nil, err
-		}
-		return os.Open(name)
-	}}
 }
 
 // maxLog is the size at which the log file is turned over when a process starts.

@@ -100,6 +100,8 @@ func (h *host) Run(ctx context.Context, c hosts.Cmd) (hosts.Result, error) {
 		return hosts.Result{Stdout: []byte("0, 1980, 2619, 700.00\n1, 1410, [N/A], 500.00\n")}, nil
 	case c.Argv[0] == "nvidia-smi" && strings.HasPrefix(c.Argv[1], "--query-gpu"):
 		return hosts.Result{Stdout: []byte("0, GPU-0, NVIDIA H100 80GB HBM3" + h.said + ", 570.1" + h.said + ", 0, 4, 81559, 1980\n1, GPU-1, NVIDIA H100 80GB HBM3, 570.1, 0, 4, 81559, 1980\n")}, nil
+	case c.Argv[0] == "uname":
+		return hosts.Result{Stdout: []byte("x86_64\n")}, nil
 	case c.Argv[0] == "nvidia-smi":
 		return hosts.Result{}, nil
 	case len(c.Argv) == 3 && c.Argv[1] == "worker":
@@ -204,7 +206,7 @@ func newLoopOn(ctx context.Context, home string, h *host) *loop.Loop {
 			h.dials++
 			return h, nil
 		},
-		Binary:    loop.WorkerBinary{Digest: func() (string, error) { return programDigest, nil }},
+		Binary:    loop.WorkerBinary{Digest: func(string) (string, error) { return programDigest, nil }},
 		Approvers: func() ([]byte, error) { return nil, nil }, Policy: func() (policy.Policy, error) { return h.allow, h.broken },
 		Witness: h.witness,
 		Log:     slog.New(slog.DiscardHandler), Version: "0.0.0-test", ApproveCommand: "sotaloop approve %s %s",

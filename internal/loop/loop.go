@@ -55,10 +55,10 @@ type Options struct {
 	Report func(in ReportInput) (map[string][]byte, error)
 }
 
-// WorkerBinary is the Linux binary that hosts run.
+// WorkerBinary is the Linux binary that hosts run, by their architecture in Go's words.
 type WorkerBinary struct {
-	Digest func() (string, error)
-	Open   func() (io.ReadCloser, error)
+	Digest func(arch string) (string, error)
+	Open   func(arch string) (io.ReadCloser, error)
 }
 
 // Loop runs the campaigns of one home. Its methods may be called concurrently.

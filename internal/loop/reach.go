@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 
@@ -60,18 +61,26 @@ func (h *hostConn) worker(ctx context.Context) (*worker.Client, hosts.Conn, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	digest, err := h.loop.opt.Binary.Digest()
-	if err != nil {
-		_ = conn.Close()
-		return nil, nil, err
-	}
-	path, err := hosts.EnsureBinary(ctx, conn, h.entry.Workdir, digest, h.loop.opt.Binary.Open)
+	path, err := h.put(ctx, conn)
 	if err != nil {
 		_ = conn.Close()
 		return nil, nil, err
 	}
 	h.conn, h.client = conn, worker.NewClient(conn, path, h.entry.Workdir)
 	return h.client, h.conn, nil
+}
+
+// put makes the worker for the host's machine present there and gives its path.
+func (h *hostConn) put(ctx context.Context, conn hosts.Conn) (string, error) {
+	arch, err := hosts.Machine(ctx, conn)
+	if err != nil {
+		return "", err
+	}
+	digest, err := h.loop.opt.Binary.Digest(arch)
+	if err != nil {
+		return "", err
+	}
+	return hosts.EnsureBinary(ctx, conn, h.entry.Workdir, digest, func() (io.ReadCloser, error) { return h.loop.opt.Binary.Open(arch) })
 }
 
 func (h *hostConn) close() {

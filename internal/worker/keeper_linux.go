@@ -175,9 +175,12 @@ func (g *gated) plain(rel string) error {
 	return nil
 }
 
-// verb carries out a verb of the worker, or asks nvidia-smi.
+// verb carries out a verb of the worker, or asks nvidia-smi or uname.
 func (g *gated) verb(ctx context.Context) error {
 	a := g.f.Args
+	if slices.Equal(a, hosts.MachineQuery()) {
+		return g.run(ctx, g.f.Argv, nil)
+	}
 	if a[0] == "nvidia-smi" {
 		if !slices.ContainsFunc(hosts.GPUQueries(), func(q []string) bool { return slices.Equal(q, a) }) {
 			return refused("%q is no query of sotaloop's", a)

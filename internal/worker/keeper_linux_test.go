@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -92,6 +93,9 @@ func TestGateLetsACampaignThrough(t *testing.T) {
 		Models: map[string]string{"m": g.lay.ModelPath}})
 	require.NoError(t, err)
 	require.Empty(t, facts.Engines["sglang"])
+	arch, err := hosts.Machine(t.Context(), g.conn)
+	require.NoError(t, err)
+	require.Equal(t, runtime.GOARCH, arch)
 	gpus, _, err := hosts.QueryGPUs(t.Context(), g.conn)
 	require.NoError(t, err)
 	require.NotEmpty(t, gpus)
@@ -129,6 +133,7 @@ func TestGateKeepsTheRestOut(t *testing.T) {
 		"a verb with more":   {g.path, "worker", "probe", "--x"},
 		"run in the fore":    {g.path, "worker", "run", "--dir", g.workdir + "/runs/x"},
 		"nvidia-smi's reset": {"nvidia-smi", "--gpu-reset"},
+		"all of uname":       {"uname", "-a"},
 	} {
 		res, err := g.conn.Run(ctx, hosts.Cmd{Argv: argv})
 		require.True(t, err != nil || res.ExitCode == 77, "%s: %v %v", name, res, err)
