@@ -10,6 +10,9 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI_DIR := $(CURDIR)/.cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 GOLANGCI := $(GOLANGCI_DIR)/golangci-lint
 
+# The next release; a test holds every file that names it to this line.
+VERSION := 0.1.0
+
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 # What a release is for, besides the machine at hand. A worker runs on Linux only; clients run on all of them.
@@ -26,6 +29,14 @@ demo: build ## Build, then run a whole campaign on a simulated host: no GPU, no 
 .PHONY: build
 build: ## Build the static binary bin/sotaloop
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -o bin/sotaloop ./cmd/sotaloop
+
+.PHONY: npm
+npm: ## Build the npm packages into dist/npm: the same commit gives the same bytes
+	node npm/pack.mjs $(VERSION)
+
+.PHONY: npm-test
+npm-test: npm ## Build them again and compare, install them into an empty folder, and play the demo from there
+	npm/try.sh $(VERSION)
 
 .PHONY: test
 test: fmt-check vet cross lint race campaigns ## Everything CI checks: format, vet, cross-compilation, lint, and all tests with the race detector
