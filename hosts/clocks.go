@@ -13,10 +13,13 @@ func clockFields() []string {
 	return []string{"clocks.applications.graphics", "clocks.applications.memory", "power.limit"}
 }
 
+// queryClocks is what nvidia-smi is asked for them.
+func queryClocks() string { return "--query-gpu=index," + strings.Join(clockFields(), ",") }
+
 // QueryClocks asks nvidia-smi for the clock and power settings of GPUs: gpu0.power.limit → "700.00" (W), clocks in MHz. A
 // setting that a driver does not tell has its words instead.
 func QueryClocks(ctx context.Context, conn Conn) (map[string]string, error) {
-	text, err := nvidiaSMI(ctx, conn, "--query-gpu=index,"+strings.Join(clockFields(), ","))
+	text, err := nvidiaSMI(ctx, conn, queryClocks())
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package hosts
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,28 @@ type GPU struct {
 	MemoryUsedMiB      *int64 `json:"memory_used_mib"`
 	MemoryTotalMiB     *int64 `json:"memory_total_mib"`
 	SMClockMHz         *int   `json:"sm_clock_mhz"`
+}
+
+// What a GPU that nobody uses stays below.
+const (
+	idleMemoryMiB = 512
+	idlePercent   = 5
+)
+
+// IsUsed says whether somebody uses the GPU, by its memory and utilization. What a driver does not tell counts as idle.
+func (g GPU) IsUsed() bool {
+	return g.MemoryUsedMiB != nil && *g.MemoryUsedMiB > idleMemoryMiB || g.UtilizationPercent != nil && *g.UtilizationPercent > idlePercent
+}
+
+// deviceShape is what names of processors look like: few short words.
+var deviceShape = regexp.MustCompile(`^[A-Za-z0-9(][\w.+()/@-]*( [\w.+()/@-]+){0,7}$`)
+
+// DeviceName gives a processor's name as the driver says it, and anything else as others' words.
+func DeviceName(s string) string {
+	if len(s) <= 64 && deviceShape.MatchString(s) {
+		return s
+	}
+	return fault.Foreign(s, 64)
 }
 
 // GPUProcess is a compute process on a GPU.

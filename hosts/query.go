@@ -35,7 +35,9 @@ const (
 )
 
 // GPUQueries are the command lines by which GPUs are asked for their state.
-func GPUQueries() [][]string { return [][]string{gpuQuery(queryGPUs), gpuQuery(queryProcesses)} }
+func GPUQueries() [][]string {
+	return [][]string{gpuQuery(queryGPUs), gpuQuery(queryProcesses), gpuQuery(queryClocks())}
+}
 
 func gpuQuery(query string) []string {
 	return []string{"nvidia-smi", query, "--format=csv,noheader,nounits"}

@@ -22,7 +22,7 @@ func (d *drafting) cores(h *contract.Host, cpu *contract.CPU) error {
 		return fault.New(fault.HostUnreachable, "the worker on host %q does not tell which cores it may run on", h.Name).Hint("look at sched_getaffinity of the account on the host")
 	}
 	named := *cpu
-	named.Model = deviceName(cpu.Model)
+	named.Model = hosts.DeviceName(cpu.Model)
 	h.CPU = &named
 	h.Cores = slices.Sorted(slices.Values(d.entry.Cores))
 	if len(h.Cores) == 0 {

@@ -2,7 +2,6 @@ package loop
 
 import (
 	"context"
-	"regexp"
 	"strings"
 	"time"
 
@@ -10,12 +9,6 @@ import (
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/internal/worker"
-)
-
-// busyMemoryMiB and busyUtilPct are what an idle GPU stays below.
-const (
-	busyMemoryMiB = 512
-	busyUtilPct   = 5
 )
 
 // ListHosts gives the inventory with the last known state, or looks at the hosts anew.
@@ -102,7 +95,7 @@ func cpuView(f worker.Facts) *CPUView {
 	if f.CPU == nil {
 		return nil
 	}
-	v := &CPUView{Model: deviceName(f.CPU.Model), MemoryMiB: f.CPU.MemoryMiB, Allowed: f.CPU.Allowed, Leases: map[string]string{}}
+	v := &CPUView{Model: hosts.DeviceName(f.CPU.Model), MemoryMiB: f.CPU.MemoryMiB, Allowed: f.CPU.Allowed, Leases: map[string]string{}}
 	for _, lease := range f.Leases {
 		if core, ok := strings.CutPrefix(lease.GPU, worker.CorePrefix); ok {
 			v.Leases[core] = lease.Campaign
@@ -114,7 +107,7 @@ func cpuView(f worker.Facts) *CPUView {
 func gpuViews(f worker.Facts, gpus []hosts.GPU, procs []hosts.GPUProcess) []GPUView {
 	out := []GPUView{}
 	for _, g := range gpus {
-		v := GPUView{Index: g.Index, Name: deviceName(g.Name), Driver: fault.ForeignName(g.DriverVersion, 40)}
+		v := GPUView{Index: g.Index, Name: hosts.DeviceName(g.Name), Driver: fault.ForeignName(g.DriverVersion, 40)}
 		if g.MemoryTotalMiB != nil {
 			v.MemoryMiB = *g.MemoryTotalMiB
 		}
@@ -124,7 +117,7 @@ func gpuViews(f worker.Facts, gpus []hosts.GPU, procs []hosts.GPUProcess) []GPUV
 		if g.UtilizationPercent != nil {
 			v.UtilPct = *g.UtilizationPercent
 		}
-		v.Busy = v.UsedMiB > busyMemoryMiB || v.UtilPct > busyUtilPct
+		v.Busy = g.IsUsed()
 		for _, p := range procs {
 			v.Busy = v.Busy || p.GPUUUID == g.UUID
 		}
@@ -136,15 +129,4 @@ func gpuViews(f worker.Facts, gpus []hosts.GPU, procs []hosts.GPUProcess) []GPUV
 		out = append(out, v)
 	}
 	return out
-}
-
-// deviceShape is what names of processors look like: few short words.
-var deviceShape = regexp.MustCompile(`^[A-Za-z0-9(][\w.+()/@-]*( [\w.+()/@-]+){0,7}$`)
-
-// deviceName gives a processor's name as the driver says it, and anything else as others' words.
-func deviceName(s string) string {
-	if len(s) <= 64 && deviceShape.MatchString(s) {
-		return s
-	}
-	return fault.Foreign(s, 64)
 }

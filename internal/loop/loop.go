@@ -19,6 +19,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/jobs"
 	"github.com/sotaloop/sotaloop/internal/policy"
 	"github.com/sotaloop/sotaloop/internal/redact"
+	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
 // Options are what a Loop needs from its surroundings.
@@ -56,10 +57,7 @@ type Options struct {
 }
 
 // WorkerBinary is the Linux binary that hosts run, by their architecture in Go's words.
-type WorkerBinary struct {
-	Digest func(arch string) (string, error)
-	Open   func(arch string) (io.ReadCloser, error)
-}
+type WorkerBinary = worker.Binary
 
 // Loop runs the campaigns of one home. Its methods may be called concurrently.
 type Loop struct {

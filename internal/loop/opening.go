@@ -447,7 +447,7 @@ func gpuFacts(gpus []hosts.GPU, want []int) (model, driver string, memory int64,
 			if g.Index != i {
 				continue
 			}
-			found, model, driver = true, deviceName(g.Name), fault.ForeignName(g.DriverVersion, 40)
+			found, model, driver = true, hosts.DeviceName(g.Name), fault.ForeignName(g.DriverVersion, 40)
 			if g.MemoryTotalMiB != nil {
 				memory = *g.MemoryTotalMiB
 			}

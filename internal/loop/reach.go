@@ -2,12 +2,10 @@ package loop
 
 import (
 	"context"
-	"io"
 	"sync"
 	"time"
 
 	"github.com/sotaloop/sotaloop/hosts"
-	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/framework"
 	"github.com/sotaloop/sotaloop/internal/worker"
@@ -61,26 +59,13 @@ func (h *hostConn) worker(ctx context.Context) (*worker.Client, hosts.Conn, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	path, err := h.put(ctx, conn)
+	path, err := h.loop.opt.Binary.Install(ctx, conn, h.entry.Workdir)
 	if err != nil {
 		_ = conn.Close()
 		return nil, nil, err
 	}
 	h.conn, h.client = conn, worker.NewClient(conn, path, h.entry.Workdir)
 	return h.client, h.conn, nil
-}
-
-// put makes the worker for the host's machine present there and gives its path.
-func (h *hostConn) put(ctx context.Context, conn hosts.Conn) (string, error) {
-	arch, err := hosts.Machine(ctx, conn)
-	if err != nil {
-		return "", err
-	}
-	digest, err := h.loop.opt.Binary.Digest(arch)
-	if err != nil {
-		return "", err
-	}
-	return hosts.EnsureBinary(ctx, conn, h.entry.Workdir, digest, func() (io.ReadCloser, error) { return h.loop.opt.Binary.Open(arch) })
 }
 
 func (h *hostConn) close() {
@@ -96,19 +81,11 @@ func (h *hostConn) drop() {
 	}
 }
 
-// engine renders an inventory entry for the framework package.
-func engine(name string, e hosts.EngineEntry) framework.Engine {
-	return framework.Engine{
-		Entry: name, Type: contract.Framework(e.Type), Venv: e.Venv, Image: e.Image, Command: e.Command,
-		PackageRoot: e.PackageRoot, ImportName: e.ImportName, Env: e.Env,
-	}
-}
-
 // engines renders every engine entry of a host.
 func engines(e hosts.HostEntry) map[string]framework.Engine {
 	out := map[string]framework.Engine{}
 	for name, x := range e.Engines {
-		out[name] = engine(name, x)
+		out[name] = worker.EngineOf(name, x)
 	}
 	return out
 }
@@ -121,7 +98,7 @@ func engineOf(e hosts.HostEntry, name string) (framework.Engine, hosts.EngineEnt
 		return framework.Engine{}, hosts.EngineEntry{}, fault.New(fault.NotFound, "no engine entry %q on this host", name).At("framework", name, sortedKeys(e.Engines)...).
 			Hint("use an entry of hosts.yaml")
 	}
-	return engine(name, x), x, nil
+	return worker.EngineOf(name, x), x, nil
 }
 
 // probeTimeout bounds what open_campaign may spend on looking at a host.

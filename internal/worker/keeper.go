@@ -69,6 +69,8 @@ func (k *Keeper) vet(verb string, raw []byte) error {
 				return refused("%q belongs to no engine of this account's gate", place).At("venv", place)
 			}
 		}
+	case VerbExamine:
+		return k.vetExamine(raw)
 	case VerbDataset:
 		if r.Tokenizer == nil {
 			return nil
@@ -79,6 +81,23 @@ func (k *Keeper) vet(verb string, raw []byte) error {
 			}
 		}
 		return k.vetPath(r.Tokenizer.Model)
+	}
+	return nil
+}
+
+// vetExamine lets the gate's own folders be looked at.
+func (k *Keeper) vetExamine(raw []byte) error {
+	var r ExamineRequest
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fault.Wrap(fault.InvalidInput, err, "the request cannot be read")
+	}
+	if !k.is(r.LeaseDir, k.LeaseDir) {
+		return refused("lease_dir %q is not the one of this account's gate", r.LeaseDir).At("lease_dir", r.LeaseDir, k.LeaseDir)
+	}
+	for name, e := range r.Engines {
+		if place := e.Venv + e.Command; place != "" && !k.ofEngine(place) {
+			return refused("%q belongs to no engine of this account's gate", place).At("engines."+name, place)
+		}
 	}
 	return nil
 }

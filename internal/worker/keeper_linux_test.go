@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -108,6 +109,19 @@ func TestGateLetsACampaignThrough(t *testing.T) {
 	require.Zero(t, exit)
 	require.Contains(t, out, "--mem-fraction-static")
 	_, err = g.client.ReadInstalled(t.Context(), g.engine(), []string{"__init__.py"})
+	require.NoError(t, err)
+	_, err = hosts.QueryClocks(t.Context(), g.conn)
+	require.NoError(t, err)
+	asked := worker.ExamineRequest{LeaseDir: g.leases, Engines: map[string]framework.Engine{"sglang": g.engine()}}
+	examined, _, err := g.client.Examine(t.Context(), asked)
+	require.NoError(t, err)
+	require.NotEmpty(t, examined.Builds["sglang"].Version)
+	asked.Engines["other"] = framework.Engine{Type: contract.SGLang, Venv: "/usr"}
+	_, _, err = g.client.Examine(t.Context(), asked)
+	require.Equal(t, fault.Denied, fault.CodeOf(err), "a folder that is none of the gate's engines")
+	_, _, err = g.client.Examine(t.Context(), worker.ExamineRequest{LeaseDir: "/etc"})
+	require.Equal(t, fault.Denied, fault.CodeOf(err), "another lease folder")
+	_, err = g.client.Selftest(t.Context(), 200*time.Millisecond)
 	require.NoError(t, err)
 
 	require.NoError(t, g.client.Start(t.Context(), g.planned("run1", g.launch(t)), nil))

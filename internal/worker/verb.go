@@ -23,10 +23,12 @@ const (
 	VerbInstalled = "installed" // digests of an installed package's files
 	VerbAnalyze   = "analyze"   // tables of a trace that lies in a run folder
 	VerbDataset   = "dataset"   // store, list and describe datasets
+	VerbExamine   = "examine"   // whether a campaign could work here: folders, builds, secrets
+	VerbSelftest  = "selftest"  // a short load of the worker's client on its own mock
 )
 
 // Verbs lists the verbs of `sotaloop worker`.
-var Verbs = []string{VerbRun, VerbPrepare, VerbStatus, VerbFile, VerbCancel, VerbReap, VerbProbe, VerbQuery, VerbInstalled, VerbAnalyze, VerbDataset}
+var Verbs = []string{VerbRun, VerbPrepare, VerbStatus, VerbFile, VerbCancel, VerbReap, VerbProbe, VerbQuery, VerbInstalled, VerbAnalyze, VerbDataset, VerbExamine, VerbSelftest}
 
 // envelope is every answer: exactly one of Answer and Fault.
 type envelope struct {

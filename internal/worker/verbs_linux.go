@@ -39,6 +39,10 @@ func dispatch(ctx context.Context, o HostOptions, verb string) (any, error) {
 		return analyze(ctx, o)
 	case VerbDataset:
 		return serveDataset(ctx, o)
+	case VerbExamine:
+		return examine(o)
+	case VerbSelftest:
+		return selftest(ctx, o)
 	default:
 		return nil, fault.New(fault.InvalidInput, "unknown verb %q", verb).At("verb", verb, Verbs...)
 	}
