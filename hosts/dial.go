@@ -25,6 +25,9 @@ type DialOptions struct {
 	// KeepAlive is how often a silent connection is asked for a sign of life; two missed answers end it.
 	// Zero: 15 s.
 	KeepAlive time.Duration
+	// KeyAccepted is told the key of every host that proved who it is: its name as known_hosts spells it, the key's type and
+	// SHA256 fingerprint. Jump hosts come first. It may be called while Dial runs, and again after a reconnection.
+	KeyAccepted func(name, kind, fingerprint string)
 	// Log gets what was skipped and retried. Nil: nothing is logged.
 	Log *slog.Logger
 }

@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"strings"
 
+	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -105,6 +106,9 @@ func (c *connector) handshake(ctx context.Context, t target, via *ssh.Client) (*
 		HostKeyAlgorithms: algorithms,
 		HostKeyCallback: func(name string, remote net.Addr, key ssh.PublicKey) error {
 			err := keys.check(name, remote, key)
+			if err == nil && c.opt.KeyAccepted != nil {
+				c.opt.KeyAccepted(knownhosts.Normalize(name), key.Type(), ssh.FingerprintSHA256(key))
+			}
 			errors.As(err, &refused)
 			return err
 		},
