@@ -31,12 +31,12 @@ var layers = [][]string{
 	{"internal/contract", "internal/ledger", "internal/jobs", "internal/trace", "internal/yamlfile", "gitops", "transcripts", "internal/bundle"},
 	{"internal/framework", "internal/bench", "internal/dataset", "internal/genuine", "internal/policy", "hosts", "internal/seal", "internal/witness"}, // one edge each: a framework's text, a load, its rows, an installation, a machine; what a report ends in
 	{"internal/rules", "internal/worker", "internal/cookbook"},                                                                                        // what is allowed; what runs on a host; where a search may begin
-	{"internal/compare"}, // rows to verdicts
-	{"internal/search"},  // verdict-free choice of the next candidate
-	{"internal/loop"},    // the campaign
-	{"internal/report"},  // reads the loop's state, never the reverse
-	{"internal/verify"},  // renders and recomputes all of the above, offline
-	{"tools"},            // what an agent can ask for
+	{"internal/compare", "internal/doctor"}, // rows to verdicts; what a campaign would miss
+	{"internal/search"},                     // verdict-free choice of the next candidate
+	{"internal/loop"},                       // the campaign
+	{"internal/report"},                     // reads the loop's state, never the reverse
+	{"internal/verify"},                     // renders and recomputes all of the above, offline
+	{"tools"},                               // what an agent can ask for
 	{"server", "internal/dashboard", "internal/sim"}, // what the world speaks to
 	{"cmd/sotaloop"}, // composition
 }

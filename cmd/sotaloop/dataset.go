@@ -9,8 +9,6 @@ import (
 	"os"
 	"slices"
 
-	"golang.org/x/term"
-
 	"github.com/sotaloop/sotaloop/internal/dataset"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/loop"
@@ -89,7 +87,7 @@ func (c *datasetCommand) add(ctx context.Context, file string) error {
 	if err != nil {
 		return fmt.Errorf("look at the normalised dataset: %w", err)
 	}
-	told := c.isTerminal(c.s.Err)
+	told := isTerminal(c.s.Err)
 	stored, err := c.product.loop.AddDataset(ctx, c.host, c.model, worker.AddDataset{
 		Digest: set.Digest, Size: info.Size(), Format: set.Format, Skipped: set.Skipped, Private: c.private,
 		Open: func() (io.ReadCloser, error) { return os.Open(set.Path()) },
@@ -152,16 +150,10 @@ func (c *datasetCommand) normalise(ctx context.Context, file, dir string) (*data
 	return dataset.Store(dir, f, opt)
 }
 
-// isTerminal says whether a person looks at a stream.
-func (c *datasetCommand) isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
 // samples shows three rows to the person at the terminal. They go nowhere else: an agent that runs this command reads
 // a pipe.
 func (c *datasetCommand) samples(set *dataset.Set) error {
-	if c.asJSON || !c.isTerminal(c.s.Out) {
+	if c.asJSON || !isTerminal(c.s.Out) {
 		return nil
 	}
 	list, err := dataset.Samples(set)

@@ -36,6 +36,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "speak MCP on standard input and output (--http 127.0.0.1:PORT: over HTTP)", runServe},
+		{"doctor", "look at this machine and the hosts; say what is wrong and what mends it", runDoctor},
 		{"demo", "run a whole campaign on a simulated host: no GPU, no account, no network", runDemo},
 		{"approve", "show a proposed patch with its evidence and sign it", runApprove},
 		{"reject", "reject a proposed patch with a reason", runReject},
