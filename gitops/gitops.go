@@ -16,6 +16,7 @@ const (
 	NamespaceApproval = "sotaloop-approval"
 	NamespaceWitness  = "sotaloop-witness"
 	NamespaceSeal     = "sotaloop-seal"
+	NamespaceReceipt  = "sotaloop-receipt"
 )
 
 // BranchPrefix is the first element of every branch this package creates.

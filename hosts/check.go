@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // maxGPUIndex is far above what one machine holds; it catches a port or a UUID in the wrong place.
@@ -72,6 +74,15 @@ func checkPath(s string) string {
 // isRooted says that a path on a host does not depend on a working folder.
 func isRooted(s string) bool {
 	return strings.HasPrefix(s, "/") || s == "~" || strings.HasPrefix(s, "~/")
+}
+
+// checkPublicKey takes one public key as OpenSSH writes it, without a comment.
+func checkPublicKey(s string) string {
+	key, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(s))
+	if err != nil || comment != "" || len(options) > 0 || len(rest) > 0 || strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) != s {
+		return "is not a public key: write its type and its base64, as in the .pub file, without options and comment"
+	}
+	return ""
 }
 
 func checkInside(s string) string {

@@ -28,6 +28,9 @@ type HostEntry struct {
 	Engines  map[string]EngineEntry `json:"engines"`
 	// TraceMiB is the size up to which a profile is fetched; nil: DefaultTraceMiB. Larger ones are analysed on the host.
 	TraceMiB *int `json:"trace_mib,omitempty"`
+	// ReceiptKey is the public key, as TYPE BASE64, with which the gate of the host's account signs for what it measured;
+	// "" asks for no receipts.
+	ReceiptKey string `json:"receipt_key,omitempty"`
 }
 
 // DefaultTraceMiB is how large profiles are fetched from a host that says nothing.

@@ -24,19 +24,20 @@ func (w *walker) host(dst map[string]HostEntry) func(name string, key, value ast
 		}
 		before := w.Defects()
 		w.Mapping(value, "host "+name, yamlfile.Fields{
-			"ssh":       w.Text("ssh", &e.SSH, checkDestination),
-			"local":     w.Boolean("local", &e.Local),
-			"device":    w.Choice("device", &e.Device, DeviceCUDA, DeviceCPU),
-			"gpus":      w.Indices("gpus", &e.GPUs, maxGPUIndex),
-			"cores":     w.Indices("cores", &e.Cores, maxCoreIndex),
-			"workdir":   w.Text("workdir", &e.Workdir, checkPath),
-			"lease_dir": w.Text("lease_dir", &e.LeaseDir, checkPath),
-			"hf_cache":  w.Text("hf_cache", &e.HFCache, checkPath),
-			"models":    w.Table("models", e.Models, checkText, checkPath),
-			"env":       w.Table("env", e.Env, checkPublicVariable, checkText),
-			"secrets":   w.Texts("secrets", &e.Secrets, checkVariable),
-			"trace_mib": w.Number("trace_mib", &e.TraceMiB, maxTraceMiB),
-			"engines":   w.Each("engines", checkName, w.engine(e.Engines)),
+			"ssh":         w.Text("ssh", &e.SSH, checkDestination),
+			"local":       w.Boolean("local", &e.Local),
+			"device":      w.Choice("device", &e.Device, DeviceCUDA, DeviceCPU),
+			"gpus":        w.Indices("gpus", &e.GPUs, maxGPUIndex),
+			"cores":       w.Indices("cores", &e.Cores, maxCoreIndex),
+			"workdir":     w.Text("workdir", &e.Workdir, checkPath),
+			"lease_dir":   w.Text("lease_dir", &e.LeaseDir, checkPath),
+			"hf_cache":    w.Text("hf_cache", &e.HFCache, checkPath),
+			"models":      w.Table("models", e.Models, checkText, checkPath),
+			"env":         w.Table("env", e.Env, checkPublicVariable, checkText),
+			"secrets":     w.Texts("secrets", &e.Secrets, checkVariable),
+			"trace_mib":   w.Number("trace_mib", &e.TraceMiB, maxTraceMiB),
+			"receipt_key": w.Text("receipt_key", &e.ReceiptKey, checkPublicKey),
+			"engines":     w.Each("engines", checkName, w.engine(e.Engines)),
 		})
 		if w.Defects() == before {
 			w.wholeHost(name, e, key)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/sotaloop/sotaloop/gitops"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
@@ -45,10 +46,18 @@ func runGate(ctx context.Context, s streams, o worker.HostOptions, args []string
 	set.Var(&env, "env", "name of a variable that the host's entry sets")
 	set.BoolVar(&k.Trust, "trust-remote-code", false, "let engines run code of checkpoints below --models")
 	set.BoolVar(&k.Overlays, "overlays", false, "take source trees of patches: whoever has the key then runs any code in this account")
+	receiptKey := set.String("receipt-key", "", "private key that signs for what this account measured, mode 0600, readable by this account alone")
 	if err := set.Parse(args); err != nil || set.NArg() > 0 {
 		return fault.New(fault.InvalidInput, "worker gate: unknown arguments %q", fmt.Sprint(args)).Hint("%s", gateUsage)
 	}
 	k.Models, k.Env = models, env
+	if *receiptKey != "" {
+		signer, err := gitops.LoadSigner(*receiptKey, nil)
+		if err != nil {
+			return err
+		}
+		k.Sign = func(statement []byte) ([]byte, error) { return gitops.Sign(signer, gitops.NamespaceReceipt, statement) }
+	}
 	keeper, err := worker.NewKeeper(k, engines)
 	if err != nil {
 		return err

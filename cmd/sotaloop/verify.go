@@ -13,7 +13,7 @@ import (
 	"github.com/sotaloop/sotaloop/internal/verify"
 )
 
-const verifyUsage = "usage: sotaloop verify RUN_DIR|BUNDLE [--json] [--require approval,witness] [--approvers FILE] [--revoked FILE] [--signers FILE] [--witnesses FILE] [--dataset FILE]"
+const verifyUsage = "usage: sotaloop verify RUN_DIR|BUNDLE [--json] [--require approval,witness,host] [--approvers FILE] [--revoked FILE] [--signers FILE] [--witnesses FILE] [--hosts FILE] [--dataset FILE]"
 
 // runVerify checks a run directory or a bundle offline: one line a group of checks, the first difference as the error.
 func runVerify(ctx context.Context, s streams, args []string) error {
@@ -21,13 +21,14 @@ func runVerify(ctx context.Context, s streams, args []string) error {
 	set.SetOutput(io.Discard)
 	asJSON := set.Bool("json", false, "print one JSON object on standard output")
 	opt := verify.Options{Version: version}
-	files := map[string]*[]byte{"approvers": &opt.Approvers, "signers": &opt.Signers, "witnesses": &opt.Witnesses, "revoked": &opt.Revoked}
+	files := map[string]*[]byte{"approvers": &opt.Approvers, "signers": &opt.Signers, "witnesses": &opt.Witnesses, "hosts": &opt.Hosts, "revoked": &opt.Revoked}
 	set.Func("approvers", "allowed_signers file against which approvals are checked", readFlag("approvers", files))
 	set.Func("signers", "allowed_signers file against which a seal's signature is checked", readFlag("signers", files))
 	set.Func("witnesses", "allowed_signers file against which witnesses' answers are checked", readFlag("witnesses", files))
+	set.Func("hosts", "allowed_signers file against which receipts of the host's account are checked", readFlag("hosts", files))
 	set.Func("revoked", "list of keys that may approve no more", readFlag("revoked", files))
 	datasets := set.String("dataset", "", "files of datasets, comma-separated, to compare the kept indexes with")
-	require := set.String("require", "", "what must hold beyond consistency: approval, witness")
+	require := set.String("require", "", "what must hold beyond consistency: approval, witness, host")
 	paths, err := parseMixed(set, args)
 	if err != nil || len(paths) != 1 {
 		f := fault.New(fault.InvalidInput, "verify takes one run directory or one bundle").Hint(verifyUsage)
@@ -84,7 +85,7 @@ func verdictOn(path string, res *verify.Result) error {
 	}
 	if len(res.Lacking) > 0 {
 		return fault.New(fault.Denied, "%s is consistent and lacks what was required: %s", path, strings.Join(res.Lacking, "; ")).
-			Hint("a directory's own keys are never trusted: name the approvers with --approvers FILE, the witnesses with --witnesses FILE")
+			Hint("a directory's own keys are never trusted: name the approvers with --approvers FILE, the witnesses with --witnesses FILE, the host's key with --hosts FILE")
 	}
 	return nil
 }

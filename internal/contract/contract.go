@@ -116,6 +116,9 @@ type Host struct {
 	// Clocks are the settings that decide how fast the hardware may run, as found: cpu.governor, gpu0.power.limit … Null in
 	// contracts of before.
 	Clocks map[string]string `json:"clocks,omitempty"`
+	// ReceiptKey is the public key, as TYPE BASE64, that hosts.yaml named for the receipts of the host's account; "" asks for
+	// none, as do contracts of before.
+	ReceiptKey string `json:"receipt_key,omitempty"`
 }
 
 // Side is one engine entry of hosts.yaml, with a fixed command where the study says so.

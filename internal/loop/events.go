@@ -37,13 +37,14 @@ const (
 	kindWitnessed = "ledger.witnessed"
 	kindRecovered = "ledger.recovered"
 	kindFamily    = "family.counted"
+	kindReceipt   = "receipt.recorded"
 )
 
 // Kinds is every kind of a campaign's ledger with its newest known version.
 var Kinds = chain.Kinds{
 	kindContract: 1, kindJob: 1, kindJobEnded: 1, kindHelp: 1, kindCandidate: 1, kindRun: 1, kindRunEnded: 1, kindLaunch: 1, kindPoint: 1,
 	kindSearch: 1, kindVerdict: 1, kindTrace: 1, kindAnalysis: 1, kindProposed: 1, kindApproval: 1, kindBranch: 1, kindReval: 1, kindRefused: 1,
-	kindReport: 1, kindCost: 1, kindSealed: 1, kindWitnessed: 1, kindRecovered: 1, kindFamily: 1,
+	kindReport: 1, kindCost: 1, kindSealed: 1, kindWitnessed: 1, kindRecovered: 1, kindFamily: 1, kindReceipt: 1,
 }
 
 // ContractFrozen opens a campaign.

@@ -83,6 +83,8 @@ func payloadOf(kind string) any {
 		return &VerdictTaken{}
 	case kindReport:
 		return &ReportWritten{}
+	case kindReceipt:
+		return &ReceiptRecorded{}
 	}
 	return patchPayloadOf(kind)
 }

@@ -127,7 +127,10 @@ func (c *campaign) analyzeQuietly(ctx context.Context, id string) error {
 
 // levels labels the evidence: what a reader may rely on.
 func (s *State) levels() []string {
-	out := []string{"consistent (whoever can write this directory could have made another)", s.witnessLevel()}
+	out := []string{"consistent (whoever can write this directory could have made another)", s.witnessLevel(), s.HostLevel()}
+	if roots := s.Contract.TrustRoots; roots != "" {
+		out = append(out, "trust roots "+roots+" when the campaign opened")
+	}
 	for _, p := range s.Proposals {
 		if l := p.level(); l.Level != "" {
 			out = append(out, "approval of "+p.ID+" "+l.String())

@@ -161,7 +161,7 @@ func (c *campaign) follow(ctx context.Context, s step, plan worker.Plan, p *jobs
 		return RunEnded{}, err
 	}
 	in := newIntake(c, s, plan)
-	wait, started, broken := firstPoll, false, 0
+	wait, started, broken, unsigned := firstPoll, false, 0, 0
 	for {
 		client, _, err := h.worker(ctx)
 		if err == nil && !started {
@@ -187,9 +187,18 @@ func (c *campaign) follow(ctx context.Context, s step, plan worker.Plan, p *jobs
 				return RunEnded{}, err
 			}
 			p.Set(s.from+(s.to-s.from)*status.Fraction, status.Doing)
-			if ended(status.State) {
-				return in.ended(status), nil
+			if !ended(status.State) {
+				break
 			}
+			err := c.keepReceipt(ctx, client, plan.RunID, p)
+			switch {
+			case err == nil:
+				return in.ended(status), nil
+			case fault.CodeOf(err) != fault.HostUnreachable && ctx.Err() == nil, unsigned == 60:
+				return RunEnded{}, err
+			}
+			unsigned++
+			h.close()
 		}
 		if err := pause(ctx, wait); err != nil {
 			return c.abandon(ctx, client, in)
@@ -213,7 +222,19 @@ func (c *campaign) abandon(ctx context.Context, client *worker.Client, in *intak
 	if err := c.keepCanceled(clean, client, in); err != nil {
 		return RunEnded{}, err
 	}
-	if err := c.put(clean, kindRunEnded, RunEnded{RunID: plan.RunID, State: worker.StateCanceled, Error: "canceled by the caller"}); err != nil {
+	end := RunEnded{RunID: plan.RunID, State: worker.StateCanceled, Error: "canceled by the caller"}
+	status, err := client.Status(clean, plan.RunID, in.seq)
+	if err == nil && status.State == worker.StateDone { // it was over before it could be canceled
+		err = in.take(clean, client, status.Events)
+		end = in.ended(status)
+	}
+	if err == nil {
+		err = c.keepReceipt(clean, client, plan.RunID, jobs.Discard())
+	}
+	if err != nil {
+		return RunEnded{}, err
+	}
+	if err := c.put(clean, kindRunEnded, end); err != nil {
 		return RunEnded{}, err
 	}
 	return RunEnded{}, context.Cause(ctx)

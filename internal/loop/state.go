@@ -38,6 +38,7 @@ type State struct {
 	Seals      []ReportSealed
 	Witnessed  []LedgerWitnessed
 	Recovered  []LedgerRecovered
+	Receipts   map[string]ReceiptRecorded // of the host's account, by run; the first of a run counts
 	// Policy holds the bytes of the policy that the campaign was opened under; nil where they were not kept.
 	Policy   *ledger.Artifact
 	heads    map[string]int // hash → sequence number of every entry
@@ -74,7 +75,7 @@ type Decided struct {
 func Replay(entries []chain.Entry) (*State, error) {
 	s := &State{
 		Entries: len(entries), Help: map[string]HelpCaptured{}, Plans: map[string]RunPlanned{}, Runs: map[string]RunEnded{}, Searches: map[string]SearchEnded{},
-		Analyses: map[string]TraceAnalyzed{}, seen: map[string]bool{}, heads: make(map[string]int, len(entries)),
+		Analyses: map[string]TraceAnalyzed{}, Receipts: map[string]ReceiptRecorded{}, seen: map[string]bool{}, heads: make(map[string]int, len(entries)),
 	}
 	for _, e := range entries {
 		if err := s.apply(e); err != nil {
@@ -133,6 +134,15 @@ func (s *State) apply(e chain.Entry) error {
 		return appendOnce(s, e, &s.Seals, func(ReportSealed) string { return fmt.Sprint(e.Seq) })
 	case kindWitnessed:
 		return appendOnce(s, e, &s.Witnessed, func(LedgerWitnessed) string { return fmt.Sprint(e.Seq) })
+	case kindReceipt:
+		var list []ReceiptRecorded
+		if err := appendOnce(s, e, &list, func(r ReceiptRecorded) string { return r.RunID }); err != nil {
+			return err
+		}
+		for _, r := range list {
+			s.Receipts[r.RunID] = r
+		}
+		return nil
 	case kindRecovered:
 		return appendOnce(s, e, &s.Recovered, func(LedgerRecovered) string { return fmt.Sprint(e.Seq) })
 	}

@@ -44,7 +44,7 @@ func (l *Loop) Get(_ context.Context, id, section, cursor string) (CampaignView,
 	if section == "" {
 		out.Blocked, out.Jobs, out.Proposals, out.Summary = st.blocked(c), c.jobViews(st), c.proposalViews(st), st.summary()
 		limits, changes := c.inForce(st)
-		out.Summary["policy"], out.Summary["trust_roots"] = limits, c.loop.trustRoots().Level()
+		out.Summary["policy"], out.Summary["trust_roots"], out.Summary["host_level"] = limits, c.loop.trustRoots().Level(), st.HostLevel()
 		out.Warnings = append(out.Warnings, changes...)
 	}
 	items := c.items(st, section)

@@ -123,7 +123,7 @@ func elsewhereEnforced() []Rule {
 		enforced("host.gated", "Behind a gate, a host's account runs what its owner listed: its own worker, listed engines, no source tree and no uploaded program.", nil, workerRoom),
 		enforced("host.changed", "A changed host key ends the connection; it is called changed only where a key of the same type differs.", nil, hostsRoom),
 		enforced("claim.reproducible", "Every figure of a report follows from raw records and tables that are kept, and is computed again by verify.", []int{30, 57, 110}, verifyRoom),
-		enforced("claim.levels", "The headline says what the evidence is worth: consistent, witnessed, and of each approval how far the agent could reach it.", nil, reportRoom),
+		enforced("claim.levels", "The headline says what the evidence is worth: consistent, witnessed, whether the host's account signed for it, who could change the trust roots, and of each approval how far the agent could reach it.", nil, reportRoom),
 		enforced("claim.report-complete", "A report has everything that a reader needs to judge or repeat it.", []int{93, 94, 95, 96, 97, 98, 99, 101}, reportRoom),
 	}
 }

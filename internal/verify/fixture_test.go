@@ -63,6 +63,7 @@ type builder struct {
 	tick    time.Duration
 	signer  ssh.Signer
 	edits   []func(*contract.Contract) // of the contract before it is frozen
+	events  []worker.Event             // of the run that is recorded, where its host signs for it
 }
 
 // campaign writes a finished campaign with one patch into a new folder and gives it. It has two blocks only, which decide
@@ -254,6 +255,7 @@ func (b *builder) run(job, step string, launches ...worker.Launch) {
 		end.Log = &log
 		b.add("launch.ended", end)
 	}
+	b.receipt(r, launches)
 	b.add("run.ended", loop.RunEnded{RunID: r.RunID, State: "done"})
 }
 
@@ -279,7 +281,7 @@ func (b *builder) point(l worker.Launch, pt worker.Point) {
 		row.Metrics[compare.PeakRSS], row.Memory = 512, &compare.Memory{PeakRSSMethod: worker.MemoryPSS}
 		row.Hardware.ClientCores = "1"
 	}
-	b.add("point.measured", loop.PointMeasured{Key: l.ID + "/" + pt.ID, Point: pt.ID, Use: use, Row: st.PlannedRow(l, pt, row), Records: &art})
+	b.add("point.measured", b.told(l, pt, rec, loop.PointMeasured{Key: l.ID + "/" + pt.ID, Point: pt.ID, Use: use, Row: st.PlannedRow(l, pt, row), Records: &art}))
 }
 
 // recording makes up what a launch answered: SGLang takes 30 % longer until it is patched, and every launch differs a

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,7 @@ const (
 func TestBundlesOfEveryReleaseVerify(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("UPDATE") != "" {
-		dir, _ := campaign(t)
+		dir, _ := build(t, 2, protects(t))
 		raw, err := os.ReadFile(bundled(t, dir))
 		require.NoError(t, err)
 		require.NoError(t, os.MkdirAll(golden, 0o755))
@@ -39,6 +40,7 @@ func TestBundlesOfEveryReleaseVerify(t *testing.T) {
 		require.Nil(t, res.First, path)
 		require.Contains(t, res.Levels, "sealed", path)
 		require.Contains(t, res.Levels, "simulated", path)
+		require.Contains(t, strings.Join(res.Levels, "\n"), "host: protected before the patch", path)
 		require.Equal(t, campaignID, res.Campaign, path)
 	}
 }

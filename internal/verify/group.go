@@ -24,7 +24,7 @@ func (v *verifier) groups() []group {
 		{"artifacts", nil, v.artifacts},
 		{"files", nil, v.foreign},
 		{"datasets", nil, v.datasets},
-		v.runs(), v.rows(),
+		v.runs(), v.rows(), v.receipts(),
 		{"projections", nil, v.projections},
 		v.searches(), v.verdicts(),
 		{"traces", nil, v.traces},

@@ -33,6 +33,8 @@ type Options struct {
 	Signers []byte
 	// Witnesses is an allowed_signers file for the namespace sotaloop-witness; nil leaves what witnesses answered unchecked.
 	Witnesses []byte
+	// Hosts is an allowed_signers file for the namespace sotaloop-receipt; nil leaves open whose key signed receipts.
+	Hosts []byte
 	// Version is this release. A report that another release wrote may be worded otherwise than this one renders it: that
 	// is noted, and its figures rest on the rows and verdicts that are computed again all the same.
 	Version string
@@ -49,10 +51,11 @@ type Options struct {
 const (
 	RequireApproval = "approval" // every applied patch carries an approval that verifies against Approvers
 	RequireWitness  = "witness"  // somebody outside has seen the ledger's head
+	RequireHost     = "host"     // the account of the host signed for every measured row, with a key of Hosts
 )
 
 // Requirements lists what can be required.
-func Requirements() []string { return []string{RequireApproval, RequireWitness} }
+func Requirements() []string { return []string{RequireApproval, RequireWitness, RequireHost} }
 
 // Path checks the run directory or the bundle at path. An error means that there is nothing to check; what does not hold is in the
 // result.
@@ -117,21 +120,23 @@ func noLedger(path string, err error) error {
 
 // verifier is one check of one directory.
 type verifier struct {
-	ctx     context.Context
-	files   fs.FS // the run directory's, or a bundle's
-	opt     Options
-	res     *Result
-	entries []chain.Entry
-	decoded []any // payloads of entries
-	state   *loop.State
-	named   map[string]*named // artifacts by name
-	about   *loop.Bundled     // what a bundle says it is of, nil for a run directory
-	plans   []planned         // in the order of the ledger
-	shown   []Witnessed       // what witnesses answered
-	commits int               // commits of branches whose trailers hold
-	indexes map[string]*dataset.Index
-	divided map[string]*dataset.Division // by digest and what divides
-	unread  error                        // why plans or artifacts could not be gathered
+	ctx      context.Context
+	files    fs.FS // the run directory's, or a bundle's
+	opt      Options
+	res      *Result
+	entries  []chain.Entry
+	decoded  []any // payloads of entries
+	state    *loop.State
+	named    map[string]*named // artifacts by name
+	about    *loop.Bundled     // what a bundle says it is of, nil for a run directory
+	plans    []planned         // in the order of the ledger
+	shown    []Witnessed       // what witnesses answered
+	commits  int               // commits of branches whose trailers hold
+	indexes  map[string]*dataset.Index
+	divided  map[string]*dataset.Division // by digest and what divides
+	vouched  []*receipted                 // runs for which the host's account signed
+	unsigned error                        // why receipts could not be read
+	unread   error                        // why plans or artifacts could not be gathered
 }
 
 // rest runs every group but the chain. Plans are read first: what visits entries asks for them.
@@ -194,7 +199,7 @@ func (v *verifier) levels() {
 	if v.res.First != nil {
 		return
 	}
-	v.res.Levels = append(v.res.Levels, "consistent", v.sealLevel(), v.witnessLevel())
+	v.res.Levels = append(v.res.Levels, "consistent", v.sealLevel(), v.witnessLevel(), v.hostLevel())
 	for _, r := range v.state.Recovered {
 		v.res.Levels = append(v.res.Levels, fmt.Sprintf("recovered from a damaged ledger after its line %d", r.Lines))
 	}
@@ -217,6 +222,10 @@ func (v *verifier) levels() {
 		case r == RequireWitness && v.unwitnessed() != "":
 			v.res.Lacking = append(v.res.Lacking, "witness: "+v.unwitnessed())
 		case r == RequireWitness:
+		case r == RequireHost:
+			if why := v.unprotected(); why != "" {
+				v.res.Lacking = append(v.res.Lacking, "host: "+why)
+			}
 		case v.unapproved() != "":
 			v.res.Lacking = append(v.res.Lacking, "approval: "+v.unapproved())
 		}

@@ -27,7 +27,8 @@ func TestAnHonestCampaignVerifies(t *testing.T) {
 	require.Nil(t, res.First)
 	require.True(t, res.OK)
 	require.Equal(t, campaignID, res.Campaign)
-	require.Equal(t, []string{"consistent", "sealed", "unwitnessed", "approval of patch-1 agent-reachable (a test's key)", "simulated"}, res.Levels)
+	require.Equal(t, []string{"consistent", "sealed", "unwitnessed", "host: unprotected (hosts.yaml named no key for receipts of its account)",
+		"approval of patch-1 agent-reachable (a test's key)", "simulated"}, res.Levels)
 	require.False(t, res.Approvals[0].Verified, "no key of the directory is trusted")
 	require.Len(t, res.Lacking, 2)
 	require.Empty(t, res.Notes)

@@ -27,6 +27,9 @@ type Keeper struct {
 	Env      []string           // variables that a plan may set beside those that adapters set
 	Trust    bool               // --trust-remote-code may be passed
 	Overlays bool               // plans may bring source trees of their own: whoever has the key then runs any code
+
+	// Sign signs receipts with a key that only this account can read; nil signs none.
+	Sign func(statement []byte) (signature []byte, err error)
 }
 
 // ruleGated is what the gate refuses by.
@@ -282,6 +285,10 @@ func NewKeeper(k Keeper, engines []string) (*Keeper, error) {
 			e.Entry, e.Type = kind, contract.Framework(kind)
 			k.Engines = append(k.Engines, e)
 		}
+	}
+	if k.Sign != nil && k.Overlays {
+		return nil, fault.New(fault.InvalidInput, "a gate that takes source trees signs no receipts: code of a tree runs in this account and can read its key").At("gate", "--receipt-key with --overlays").
+			Hint("leave one of them out; before --overlays, move the key where this account cannot read it, and give the host another one afterwards")
 	}
 	for _, folder := range append([]string{k.Workdir, k.LeaseDir}, k.Models...) {
 		if !filepath.IsAbs(folder) || filepath.Clean(folder) != folder {

@@ -201,6 +201,10 @@ func (g *gated) verb(ctx context.Context) error {
 		g.hello()
 		return json.NewEncoder(g.o.Out).Encode(envelope{V: PlanVersion, Fault: toWire(err)})
 	}
+	if a[2] == VerbReceipt {
+		g.hello()
+		return answerTo(g.o.Out, func() (any, error) { return g.k.receipt(raw, g.digest) })
+	}
 	return g.run(ctx, g.asSelf(), bytes.NewReader(raw))
 }
 

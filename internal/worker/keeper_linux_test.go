@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sotaloop/sotaloop/gitops"
 	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/hosts/hoststest"
 	"github.com/sotaloop/sotaloop/internal/bench"
@@ -22,9 +23,17 @@ import (
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
-// playGate is `sotaloop worker gate`: workdir, lease_dir, models, engines.
+// playGate is `sotaloop worker gate`: workdir, lease_dir, models, key of receipts or "-", engines.
 func playGate(o worker.HostOptions, args []string) int {
-	k, err := worker.NewKeeper(worker.Keeper{Home: o.Home, Environ: os.Environ(), Workdir: args[0], LeaseDir: args[1], Models: args[2:3]}, args[3:])
+	gate := worker.Keeper{Home: o.Home, Environ: os.Environ(), Workdir: args[0], LeaseDir: args[1], Models: args[2:3]}
+	if args[3] != "-" {
+		signer, err := gitops.LoadSigner(args[3], nil)
+		if err != nil {
+			return 2
+		}
+		gate.Sign = func(statement []byte) ([]byte, error) { return gitops.Sign(signer, gitops.NamespaceReceipt, statement) }
+	}
+	k, err := worker.NewKeeper(gate, args[4:])
 	if err != nil {
 		return 2
 	}
@@ -38,7 +47,10 @@ type gatedRig struct {
 	path string // of the worker's program, as the server believes
 }
 
-func newGatedRig(t *testing.T) *gatedRig {
+func newGatedRig(t *testing.T) *gatedRig { return newSigningRig(t, "-") }
+
+// newSigningRig is a gated host that signs with a key file.
+func newSigningRig(t *testing.T, key string) *gatedRig {
 	t.Helper()
 	binary, err := os.Executable()
 	require.NoError(t, err)
@@ -48,7 +60,7 @@ func newGatedRig(t *testing.T) *gatedRig {
 	g := &gatedRig{rig: newRig(t, nil), lay: host.Layout()}
 	client := hoststest.NewClient(t)
 	server := hoststest.NewOpenSSH(t, client.Public, "SetEnv HOME="+t.TempDir()+" PATH="+g.lay.Bin+":"+os.Getenv("PATH")+" GORACE="+raceOptions,
-		"ForceCommand "+strings.Join([]string{binary, "worker", "gate", g.workdir, g.leases, g.lay.ModelsDir, "sglang=" + g.lay.Engines["sglang"].Venv}, " "))
+		"ForceCommand "+strings.Join([]string{binary, "worker", "gate", g.workdir, g.leases, g.lay.ModelsDir, key, "sglang=" + g.lay.Engines["sglang"].Venv}, " "))
 	client.Know(server.Addr, server.Key)
 	client.Alias("host", server.Addr)
 	conn, err := client.Dial(t, "host")

@@ -44,6 +44,10 @@ type Plan struct {
 	WarmUp         bool          `json:"warm_up,omitempty"`      // a build's first launch on the host is preceded by one that compiles its kernels
 	Expects        *Expected     `json:"expects,omitempty"`      // what the host has to be still; nil: nothing is compared
 	Launches       []Launch      `json:"launches"`
+
+	// Asked is the SHA-256 of the plan as it came, with a line feed; the host sets it, in its own copy alone. It is one
+	// file with the plan, so that of two plans for one run neither gets the other's.
+	Asked string `json:"asked_sha256,omitempty"`
 }
 
 // Expected is what a contract froze of its host and model. A launch on anything else is never begun: its rows would say

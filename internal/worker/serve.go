@@ -24,14 +24,19 @@ const (
 // Serve carries out one verb on the host: it reads the JSON request from o.In and writes one JSON answer, an answer or a
 // fault, to o.Out. VerbRun has no request; see Run. The error is about reading and writing only.
 func Serve(ctx context.Context, o HostOptions, verb string) error {
-	answer, err := dispatch(ctx, o, verb)
+	return answerTo(o.Out, func() (any, error) { return dispatch(ctx, o, verb) })
+}
+
+// answerTo writes one answer.
+func answerTo(w io.Writer, ask func() (any, error)) error {
+	answer, err := ask()
 	e := envelope{V: PlanVersion}
 	if err != nil {
 		e.Fault = toWire(err)
 	} else if e.Answer, err = json.Marshal(answer); err != nil {
 		e.Answer, e.Fault = nil, toWire(err)
 	}
-	return json.NewEncoder(o.Out).Encode(e)
+	return json.NewEncoder(w).Encode(e)
 }
 
 // request reads a verb's request.

@@ -24,11 +24,12 @@ const (
 	VerbAnalyze   = "analyze"   // tables of a trace that lies in a run folder
 	VerbDataset   = "dataset"   // store, list and describe datasets
 	VerbExamine   = "examine"   // whether a campaign could work here: folders, builds, secrets
+	VerbReceipt   = "receipt"   // sign for a run that has ended; only the gate can
 	VerbSelftest  = "selftest"  // a short load of the worker's client on its own mock
 )
 
 // Verbs lists the verbs of `sotaloop worker`.
-var Verbs = []string{VerbRun, VerbPrepare, VerbStatus, VerbFile, VerbCancel, VerbReap, VerbProbe, VerbQuery, VerbInstalled, VerbAnalyze, VerbDataset, VerbExamine, VerbSelftest}
+var Verbs = []string{VerbRun, VerbPrepare, VerbStatus, VerbFile, VerbCancel, VerbReap, VerbProbe, VerbQuery, VerbInstalled, VerbAnalyze, VerbDataset, VerbReceipt, VerbExamine, VerbSelftest}
 
 // envelope is every answer: exactly one of Answer and Fault.
 type envelope struct {

@@ -43,6 +43,8 @@ func dispatch(ctx context.Context, o HostOptions, verb string) (any, error) {
 		return examine(o)
 	case VerbSelftest:
 		return selftest(ctx, o)
+	case VerbReceipt:
+		return nil, noGate()
 	default:
 		return nil, fault.New(fault.InvalidInput, "unknown verb %q", verb).At("verb", verb, Verbs...)
 	}
@@ -67,6 +69,11 @@ func onRun(o HostOptions, f func(dir string, r runRequest) (any, error)) (any, e
 // prepare makes the run folder by one mkdir and puts the plan there by one link: whoever comes second finds both, and
 // is refused where his plan is another.
 func prepare(o HostOptions) (any, error) {
+	asked, err := io.ReadAll(io.LimitReader(o.In, maxAnswer))
+	if err != nil {
+		return nil, err
+	}
+	o.In = bytes.NewReader(asked)
 	p, err := request[Plan](o)
 	if err != nil {
 		return nil, err
@@ -84,6 +91,7 @@ func prepare(o HostOptions) (any, error) {
 	if err := os.MkdirAll(filepath.Join(dir, inboxDir), 0o700); err != nil {
 		return nil, fault.Wrap(fault.Denied, err, "the inbox of run %q cannot be made", p.RunID)
 	}
+	p.Asked = digestAsked(asked)
 	if err := writePlan(dir, p); err != nil {
 		return nil, err
 	}
