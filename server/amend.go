@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -13,9 +14,12 @@ import (
 
 // request is what amend needs of the client's message.
 type request struct {
-	Method string `json:"method"`
+	ID     json.RawMessage `json:"id"`
+	Method string          `json:"method"`
 	Params struct {
-		Name string `json:"name"`
+		Name   string `json:"name"`
+		Cursor string `json:"cursor"`
+		URI    string `json:"uri"`
 	} `json:"params"`
 }
 
@@ -31,8 +35,11 @@ type answer struct {
 }
 
 // amend makes the protocol library's errors useful: an unknown tool's names the valid ones, ours get their code and
-// data, and none shows Go's own words. Everything else passes as it is.
+// data, and none shows Go's own words. Everything else passes as it is, with the id that the request has.
 func (s *Server) amend(received, sent []byte) []byte {
+	var r request
+	_ = json.Unmarshal(received, &r) // a request that cannot be read has neither method nor name
+	sent = ownID(sent, r.ID)
 	if !bytes.Contains(sent, []byte(`"error":`)) {
 		return sent
 	}
@@ -40,16 +47,18 @@ func (s *Server) amend(received, sent []byte) []byte {
 	if json.Unmarshal(sent, &a) != nil || a.Error.Message == "" {
 		return sent
 	}
-	var r request
-	_ = json.Unmarshal(received, &r) // a request that cannot be read has neither method nor name
 	switch {
+	case strings.HasSuffix(r.Method, "/list") && a.Error.Code == mcp.INVALID_PARAMS && r.Params.Cursor != "":
+		a.Error.Message = "the cursor is none that this server gave: begin without one"
 	case r.Method == string(mcp.MethodToolsCall) && a.Error.Code == mcp.INVALID_PARAMS && !s.isTool(r.Params.Name):
 		a.describe(s.faultJSON(s.unknownTool(r.Params.Name)))
+	case r.Method == string(mcp.MethodResourcesRead) && (a.Error.Code == mcp.INVALID_PARAMS || a.Error.Code == mcp.RESOURCE_NOT_FOUND) && !strings.HasPrefix(a.Error.Message, `{"code":`):
+		a.noResource(r.Params.URI)
 	case strings.HasPrefix(a.Error.Message, `{"code":`):
 		a.describe(json.RawMessage(a.Error.Message))
 	case strings.Contains(a.Error.Message, "json:") || strings.Contains(a.Error.Message, "Go "):
 		before, _, _ := strings.Cut(a.Error.Message, ": ")
-		a.Error.Message = before + ": params do not have the shape that this method takes"
+		a.Error.Code, a.Error.Message = mcp.INVALID_PARAMS, before+": params do not have the shape that this method takes"
 	default:
 		return sent
 	}
@@ -85,5 +94,13 @@ func (a *answer) describe(raw json.RawMessage) {
 	a.Error.Code = mcp.INVALID_PARAMS
 	if f.Code == fault.Internal {
 		a.Error.Code = mcp.INTERNAL_ERROR
+	}
+}
+
+// noResource says that nothing has a URI, which the protocol wants repeated as data.
+func (a *answer) noResource(uri string) {
+	a.Error.Message = fmt.Sprintf("no resource has the URI %q; resources/list and resources/templates/list name those there are", clip(uri, 200))
+	if raw, err := json.Marshal(map[string]string{"uri": clip(uri, 2000)}); err == nil { // strings always encode
+		a.Error.Data = raw
 	}
 }

@@ -29,7 +29,8 @@ func (s *Server) guard(ctx context.Context, h handler) (raw json.RawMessage, f *
 		if r := recover(); r != nil {
 			raw, f = nil, s.internal(h.name, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
 		}
-		s.logCall(h.name, start, len(raw), f)
+		s.logCall(ctx, h.name, start, len(raw), f)
+		exchangeOf(ctx).events.wait(ctx)
 	}()
 	raw, err := s.run(ctx, h)
 	if err != nil {
@@ -125,11 +126,12 @@ func (s *Server) internal(name string, err error) *fault.Error {
 		Hint("call it once more; if it fails again, tell the engineer the reference: the log has the rest")
 }
 
-// logCall leaves one line per call.
-func (s *Server) logCall(name string, start time.Time, size int, f *fault.Error) {
-	code, rule := "ok", ""
+// logCall leaves one line per call, for us and for a client that asked.
+func (s *Server) logCall(ctx context.Context, name string, start time.Time, size int, f *fault.Error) {
+	code, rule, ms := "ok", "", time.Since(start).Milliseconds()
 	if f != nil {
 		code, rule = string(f.Code), f.Rule
 	}
-	s.log.Debug("call", "name", name, "code", code, "rule", rule, "bytes", size, "ms", time.Since(start).Milliseconds())
+	s.log.Debug("call", "name", name, "code", code, "rule", rule, "bytes", size, "ms", ms)
+	s.tell(ctx, name, size, ms, f)
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mark3labs/mcp-go/mcp"
 	mcpgo "github.com/mark3labs/mcp-go/server"
 
 	"github.com/sotaloop/sotaloop/internal/fault"
@@ -97,6 +98,7 @@ type httpDoor struct {
 	who   entrance
 	next  http.Handler
 	count atomic.Int64
+	ended endedSessions
 }
 
 // ServeHTTP handles one HTTP exchange.
@@ -111,6 +113,14 @@ func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.s.log.Warn("refused at the door", "from", r.RemoteAddr, "host", r.Host, "origin", r.Header.Get("Origin"))
 		return
 	}
+	id, modern := r.Header.Get(mcp.HeaderSessionID), mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion))
+	switch {
+	case !modern && d.ended.has(id):
+		http.Error(w, "this session was ended: begin a new one with initialize", http.StatusNotFound)
+		return
+	case r.Method == http.MethodDelete && !modern:
+		d.ended.add(id)
+	}
 	if r.Method != http.MethodPost {
 		d.next.ServeHTTP(w, r)
 		return
@@ -123,7 +133,14 @@ func (d *httpDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	session := fmt.Sprintf("http-%d", d.count.Add(1))
 	d.s.record(d.s.opts.Transcript.Received(session, body))
-	t := &tee{ResponseWriter: w, s: d.s, session: session, received: body}
-	d.next.ServeHTTP(t, r)
+	t := &tee{ResponseWriter: w, s: d.s, session: session, received: body, modern: modern}
+	if e := openEnvelope(body); e.refusal != nil {
+		t.refuse(e.refusal)
+		return
+	}
+	if streams(r.Header.Get("Accept")) {
+		t.sent = newDeliveries()
+	}
+	d.next.ServeHTTP(t, r.WithContext(withExchange(r.Context(), exchange{raw: body, events: t.sent})))
 	t.finish()
 }

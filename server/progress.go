@@ -2,8 +2,7 @@ package server
 
 import (
 	"context"
-	"sync/atomic"
-	"time"
+	"encoding/json"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpgo "github.com/mark3labs/mcp-go/server"
@@ -11,34 +10,47 @@ import (
 	"github.com/sotaloop/sotaloop/tools"
 )
 
-// progressPause lets the last notification leave before the answer does. Over HTTP the library sends both from
-// different goroutines: without the pause one in ten is lost or comes late, with it none was in 12 × 10. Over standard
-// output our own loop keeps the order.
-const progressPause = 25 * time.Millisecond
-
-// withProgress gives a context in which tools.Progress reaches the client, if it asked, and what to do before the
-// answer is returned.
-func (s *Server) withProgress(ctx context.Context, req mcp.CallToolRequest) (context.Context, func()) {
+// withProgress gives a context in which tools.Progress reaches the client, if it asked.
+func (s *Server) withProgress(ctx context.Context, req mcp.CallToolRequest) context.Context {
 	if req.Params.Meta == nil || req.Params.Meta.ProgressToken == nil {
-		return ctx, func() {}
+		return ctx
 	}
-	var sent atomic.Bool
+	token := progressToken(ctx, req)
 	report := func(done, total float64, message string) {
-		params := map[string]any{"progressToken": req.Params.Meta.ProgressToken, "progress": done}
+		params := map[string]any{"progressToken": token, "progress": done}
 		if total > 0 {
 			params["total"] = total
 		}
 		if message != "" {
 			params["message"] = s.opts.Redact.String(message)
 		}
-		sent.Store(true)
-		if err := mcpgo.ServerFromContext(ctx).SendNotificationToClient(ctx, "notifications/progress", params); err != nil {
-			s.log.Debug("progress was not sent", "error", err)
-		}
+		s.notify(ctx, func() error {
+			return mcpgo.ServerFromContext(ctx).SendNotificationToClient(ctx, "notifications/progress", params)
+		})
 	}
-	return tools.WithProgress(ctx, report), func() {
-		if _, ours := mcpgo.ClientSessionFromContext(ctx).(*stdioSession); sent.Load() && !ours {
-			time.Sleep(progressPause)
-		}
+	return tools.WithProgress(ctx, report)
+}
+
+// progressToken gives the token as the client wrote it: the library reads numbers as floats, which change large ones.
+func progressToken(ctx context.Context, req mcp.CallToolRequest) any {
+	var m struct {
+		Params struct {
+			Meta struct {
+				Token json.RawMessage `json:"progressToken"`
+			} `json:"_meta"`
+		} `json:"params"`
 	}
+	if json.Unmarshal(exchangeOf(ctx).raw, &m) != nil || len(m.Params.Meta.Token) == 0 {
+		return req.Params.Meta.ProgressToken
+	}
+	return m.Params.Meta.Token
+}
+
+// notify sends a notification that belongs before the answer.
+func (s *Server) notify(ctx context.Context, send func() error) {
+	if err := send(); err != nil {
+		s.log.Debug("a notification was not sent", "error", err)
+		return
+	}
+	exchangeOf(ctx).events.expect()
 }

@@ -96,7 +96,7 @@ func New(opts Options) *Server {
 
 // features are what the server says it can do. Nothing in its lists changes while it runs.
 func (s *Server) features() []mcpgo.ServerOption {
-	out := []mcpgo.ServerOption{mcpgo.WithInstructions(s.opts.Instructions), mcpgo.WithToolCapabilities(false)}
+	out := []mcpgo.ServerOption{mcpgo.WithInstructions(s.opts.Instructions), mcpgo.WithToolCapabilities(false), mcpgo.WithLogging(), mcpgo.WithHooks(acknowledged())}
 	if len(s.opts.Resources) > 0 {
 		out = append(out, mcpgo.WithResourceCapabilities(false, false))
 	}
@@ -130,7 +130,7 @@ func (s *Server) addTool(t tools.Tool) {
 // toolHandler answers calls of one tool.
 func (s *Server) toolHandler(t tools.Tool) mcpgo.ToolHandlerFunc {
 	return func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		ctx, settle := s.withProgress(ctx, req)
+		ctx = s.withProgress(ctx, req)
 		out, f := s.guard(ctx, handler{
 			name: t.Name,
 			decode: func() (any, []string, error) {
@@ -143,7 +143,6 @@ func (s *Server) toolHandler(t tools.Tool) mcpgo.ToolHandlerFunc {
 			encode: encodeOut,
 			narrow: narrowing(t.In),
 		})
-		settle()
 		if f != nil {
 			return s.failure(wayOn(t.Name, f)), nil
 		}

@@ -32,6 +32,8 @@ type stdioLoop struct {
 	session string
 	running sync.WaitGroup
 	places  chan struct{}
+	asked   flights
+	told    logLevel
 
 	mu      sync.Mutex // of out
 	out     io.Writer
@@ -110,10 +112,17 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 // behind what it cancels.
 func (l *stdioLoop) received(ctx context.Context, line []byte) {
 	l.s.record(l.s.opts.Transcript.Received(l.session, line))
-	var head struct {
-		ID json.RawMessage `json:"id"`
-	}
-	if json.Unmarshal(line, &head) == nil && head.ID == nil {
+	e := openEnvelope(line)
+	switch {
+	case e.refusal != nil:
+		l.write(e.refusal)
+		return
+	case e.reply:
+		return // to nothing that was asked
+	case !e.isRequest():
+		if e.method == cancelled {
+			l.asked.cancel(line)
+		}
 		l.answer(ctx, line)
 		return
 	}
@@ -122,15 +131,18 @@ func (l *stdioLoop) received(ctx context.Context, line []byte) {
 	case <-ctx.Done():
 		return
 	}
+	ctx, f := l.asked.begin(ctx, e)
 	l.running.Go(func() {
-		defer func() { <-l.places }()
-		l.answer(ctx, line)
+		defer func() { f.end(); <-l.places }()
+		if raw := l.answer(ctx, line); raw != nil && !f.isCancelled() {
+			l.write(raw)
+		}
 	})
 }
 
-// answer has one message handled and sends its progress and its answer, in this order.
-func (l *stdioLoop) answer(ctx context.Context, line []byte) {
-	session := &stdioSession{id: l.session, notifications: make(chan mcp.JSONRPCNotification, 256)}
+// answer has one message handled, sends its progress, and gives the answer that is to follow it.
+func (l *stdioLoop) answer(ctx context.Context, line []byte) []byte {
+	session := &stdioSession{logLevel: &l.told, id: l.session, notifications: make(chan mcp.JSONRPCNotification, 256)}
 	done := make(chan struct{})
 	var forwarding sync.WaitGroup
 	forwarding.Go(func() {
@@ -146,18 +158,18 @@ func (l *stdioLoop) answer(ctx context.Context, line []byte) {
 			}
 		}
 	})
-	response := l.handle(ctx, session, line)
+	response := l.handle(withExchange(ctx, exchange{raw: line}), session, line)
 	close(done)
 	forwarding.Wait()
 	if response == nil {
-		return
+		return nil
 	}
 	raw, err := json.Marshal(response)
 	if err != nil {
 		l.s.log.Error("an answer cannot be encoded", "error", err)
-		return
+		return nil
 	}
-	l.write(l.s.amend(line, raw))
+	return l.s.amend(line, raw)
 }
 
 // handle passes a message to the library. The guard catches what handlers do; this catches what the library does.
@@ -224,6 +236,7 @@ func (s *Server) record(err error) {
 // stdioSession is what the library knows of the client while it handles one message. A session for each message
 // keeps the progress of one call from another's.
 type stdioSession struct {
+	*logLevel
 	id            string
 	notifications chan mcp.JSONRPCNotification
 }
