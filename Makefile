@@ -39,7 +39,7 @@ npm-test: npm ## Build them again and compare, install them into an empty folder
 	npm/try.sh $(VERSION)
 
 .PHONY: test
-test: fmt-check vet cross lint race campaigns ## Everything CI checks: format, vet, cross-compilation, lint, and all tests with the race detector
+test: fmt-check vet cross lint race conformance campaigns ## Everything CI checks: format, vet, cross-compilation, lint, and all tests with the race detector
 
 .PHONY: check
 check: fmt-check vet lint ## The fast part of test: format, vet, lint
@@ -60,6 +60,25 @@ campaigns: ## Play whole campaigns against the built program and a simulated hos
 cheats: ## Play the cheat suite alone: every attack has to be refused, every honest twin has to pass
 	SOTALOOP_CHEATS="$(CURDIR)/.cache/cheats.txt" $(GO) test -race -count=1 -timeout=15m -run '^TestCheats$$' ./e2e
 	@cat .cache/cheats.txt
+
+# The suite and a Node that runs it come from npm by their lockfile, 240 MB, once. Where they cannot be had, this says so and
+# passes; CONFORMANCE=required makes that an error.
+CONFORMANCE ?= optional
+CONFORMANCE_DIR := $(CURDIR)/.cache/conformance
+.PHONY: conformance
+conformance: ## Run the official MCP conformance suite, both releases, against the product and a fixture server
+	@if ! $(MAKE) --no-print-directory $(CONFORMANCE_DIR)/installed; then \
+	  echo "conformance: SKIPPED: the suite could not be installed from npm"; test "$(CONFORMANCE)" != required; \
+	else \
+	  SOTALOOP_CONFORMANCE="$(CONFORMANCE_DIR)" $(GO) test -tags conformance -count=1 -timeout=5m -v -run '^TestConformance$$' ./server; \
+	fi
+
+$(CONFORMANCE_DIR)/installed: server/testdata/conformance/package.json server/testdata/conformance/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not installed"; exit 1; }
+	rm -rf $(CONFORMANCE_DIR) && mkdir -p $(CONFORMANCE_DIR)
+	cp $^ $(CONFORMANCE_DIR)
+	cd $(CONFORMANCE_DIR) && timeout 300 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
 
 # Not part of CI: 8 GB from a package index, and an hour and a half of two quiet cores. An interrupted run goes on where it was.
 # The campaign's host is core 0; the clients have the rest.
@@ -83,6 +102,7 @@ short: ## Run all tests but whole campaigns, without the race detector
 .PHONY: vet
 vet: ## Run go vet
 	$(GO) vet ./...
+	$(GO) vet -tags conformance ./server
 
 .PHONY: cross
 cross: ## Compile for the other platforms and vet there, tests included

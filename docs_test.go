@@ -1,9 +1,12 @@
 package sotaloop_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
+	"maps"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -135,6 +138,33 @@ func TestDocsCommands(t *testing.T) {
 	require.Greater(t, names, 5, "the list of commands was found")
 }
 
+// TestDocsPackages compares what the tables say of npm packages with what is asked for, both ways.
+func TestDocsPackages(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("docs/DEPENDENCIES.md")
+	require.NoError(t, err)
+	var documented, asked []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `(@?[a-z0-9/-]+)@([0-9a-z.-]+)` \\|.*\\| `([a-z0-9/]+)` \\|").FindAllStringSubmatch(string(raw), -1) {
+		documented = append(documented, m[3]+" "+m[1]+" "+m[2])
+	}
+	for _, dir := range []string{"server/testdata/conformance"} {
+		raw, err := os.ReadFile(dir + "/package.json")
+		require.NoError(t, err)
+		var p struct{ Dependencies, OptionalDependencies map[string]string }
+		require.NoError(t, json.Unmarshal(raw, &p))
+		maps.Copy(p.Dependencies, p.OptionalDependencies)
+		for name, version := range p.Dependencies {
+			if alias, ok := strings.CutPrefix(version, "npm:"); ok {
+				i := strings.LastIndex(alias, "@")
+				name, version = alias[:i], alias[i+1:]
+			}
+			asked = append(asked, dir+" "+name+" "+version)
+		}
+		require.FileExists(t, dir+"/package-lock.json")
+	}
+	require.ElementsMatch(t, asked, documented)
+}
+
 // TestDocsDependencies compares the table's versions with go.mod, and its modules with what the tree imports.
 func TestDocsDependencies(t *testing.T) {
 	t.Parallel()
@@ -145,8 +175,8 @@ func TestDocsDependencies(t *testing.T) {
 	documented := map[string]bool{}
 	for _, line := range strings.Split(string(raw), "\n") {
 		cells := strings.Split(line, "|")
-		if len(cells) < 5 || !strings.Contains(cells[1], "/") {
-			continue
+		if len(cells) < 5 || !strings.Contains(cells[1], "/") || strings.Contains(cells[1], "@") {
+			continue // what comes from npm is compared below
 		}
 		name, version := strings.Trim(cells[1], " `"), strings.TrimSpace(cells[2])
 		documented[name] = true
