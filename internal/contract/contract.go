@@ -119,6 +119,9 @@ type Host struct {
 	// ReceiptKey is the public key, as TYPE BASE64, that hosts.yaml named for the receipts of the host's account; "" asks for
 	// none, as do contracts of before.
 	ReceiptKey string `json:"receipt_key,omitempty"`
+	// Entry is what of the host's entry in hosts.yaml decides how the sides' engines are launched, by key; null in contracts
+	// of before, whose entry may change and is told.
+	Entry map[string]string `json:"entry,omitempty"`
 }
 
 // Side is one engine entry of hosts.yaml, with a fixed command where the study says so.

@@ -366,7 +366,7 @@ func fewestBlocks(m int) int { return stats.FewestFor(0.05 / float64(max(1, m)))
 // found fills what the host says: GPUs, model, clocks.
 func (d *drafting) found(c *contract.Contract, name string, f worker.Facts, gpus []hosts.GPU) error {
 	c.Host = contract.Host{
-		Name: name, EntryDigest: d.entry.Digest(), Device: d.entry.Device, GPUs: d.r.GPUs, BootID: f.BootID, Simulated: f.Simulated, ReceiptKey: d.entry.ReceiptKey,
+		Name: name, EntryDigest: d.entry.Digest(), Device: d.entry.Device, GPUs: d.r.GPUs, BootID: f.BootID, Simulated: f.Simulated, ReceiptKey: d.entry.ReceiptKey, Entry: d.entry.Launching(entriesOf(c)...),
 		ClockSkewS: math.Round(time.Since(f.Now).Seconds()*10) / 10,
 	}
 	if c.Host.Device != hosts.DeviceCUDA {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
 	"github.com/sotaloop/sotaloop/gitops"
+	"github.com/sotaloop/sotaloop/hosts"
 	"github.com/sotaloop/sotaloop/internal/contract"
 	"github.com/sotaloop/sotaloop/internal/fault"
 	"github.com/sotaloop/sotaloop/internal/ledger"
@@ -117,6 +119,11 @@ func (c *campaign) policed(st *State, tool string) (*rules.Violation, error) {
 	facts := &rules.Facts{Contract: st.Contract, Policy: []rules.PolicyFact{readOnlyFact(f, tool)}}
 	if tool != "analyze_trace" && tool != "propose_patch" { // those launch nothing
 		facts.Policy = append(append(facts.Policy, useFacts(f, st.Contract)...), trustFact(f, st.Contract))
+		_, now, err := c.loop.host(st.Contract.Host.Name)
+		if err != nil {
+			return nil, err
+		}
+		facts.Entry = entryFacts(st.Contract, now)
 	}
 	return rules.Check(rules.AtPolicy, facts), nil
 }
@@ -195,9 +202,34 @@ func (c *campaign) hostChange(st *State) []string {
 		return []string{fmt.Sprintf("host %q is not in hosts.yaml any more", st.Contract.Host.Name)}
 	}
 	if digest := e.Digest(); digest != st.Contract.Host.EntryDigest && st.Contract.Host.EntryDigest != "" {
-		return []string{fmt.Sprintf("the entry of host %q has changed since the campaign opened (digest %.12s then, %.12s now): what runs from now on is recorded as such", st.Contract.Host.Name, st.Contract.Host.EntryDigest, digest)}
+		return []string{fmt.Sprintf("the entry of host %q has changed since the campaign opened (digest %.12s then, %.12s now): what is launched has to stay as it was, the rest is recorded as such", st.Contract.Host.Name, st.Contract.Host.EntryDigest, digest)}
 	}
 	return nil
+}
+
+// entriesOf are the engine entries of a contract's sides.
+func entriesOf(c *contract.Contract) []string {
+	var out []string
+	for _, side := range c.Sides() {
+		out = append(out, baseEntry(side.Entry))
+	}
+	return out
+}
+
+// entryFacts are what hosts.yaml says of launching the sides, then and now; none for contracts that did not keep it.
+func entryFacts(c *contract.Contract, now hosts.HostEntry) []rules.EntryFact {
+	if c.Host.Entry == nil {
+		return nil
+	}
+	is := now.Launching(entriesOf(c)...)
+	keys := map[string]string{}
+	maps.Copy(keys, c.Host.Entry)
+	maps.Copy(keys, is)
+	var facts []rules.EntryFact
+	for _, k := range sortedKeys(keys) {
+		facts = append(facts, rules.EntryFact{Key: k, Then: c.Host.Entry[k], Now: is[k]})
+	}
+	return facts
 }
 
 // changedHost names what the ledger itself says of host entries: runs that were planned under another one.

@@ -131,6 +131,9 @@ func (s *State) levels() []string {
 	if roots := s.Contract.TrustRoots; roots != "" {
 		out = append(out, "trust roots "+roots+" when the campaign opened")
 	}
+	if changed := s.changedHost(); changed != "" {
+		out = append(out, changed)
+	}
 	for _, p := range s.Proposals {
 		if l := p.level(); l.Level != "" {
 			out = append(out, "approval of "+p.ID+" "+l.String())

@@ -167,7 +167,7 @@ func (c *campaign) planRun(ctx context.Context, run RunPlanned) error {
 		if err != nil {
 			return nil, err
 		}
-		facts := &rules.Facts{Contract: s.Contract, Policy: append(useFacts(f, s.Contract), readOnlyFact(f, "run"), trustFact(f, s.Contract)), Budgets: c.budgetFacts(s, f, run.Launches)}
+		facts := &rules.Facts{Contract: s.Contract, Policy: append(useFacts(f, s.Contract), readOnlyFact(f, "run"), trustFact(f, s.Contract)), Budgets: c.budgetFacts(s, f, run.Launches), Entry: entryFacts(s.Contract, entryNow)}
 		if refused = rules.Check(rules.AtPolicy, facts); refused != nil {
 			return nil, nil
 		}

@@ -90,6 +90,7 @@ func checked() []Rule {
 		check(patchApproved, "A human outside the agent's reach signed exactly this proposal.", []int{75, 77}, []Moment{AtApply}, approved).in(gitopsRoom, loopRoom),
 		check("flow.branch-first", "Revalidation measures an applied patch branch.", []int{44, 90, 92}, []Moment{AtRevalidate}, branchFirst),
 		check("flow.policy", "Hosts, engines, models, patches, branches and approvers are those that the engineer's policy allows.", []int{69}, []Moment{AtPolicy}, policyAllows),
+		check("fair.same-entry", "How hosts.yaml has engines launched (variables, environments, secrets' names) is as it was when the campaign opened.", nil, []Moment{AtPolicy}, sameEntry),
 		check("flow.budget", "What campaigns take stays within the budgets of the engineer's policy.", nil, []Moment{AtPolicy}, withinBudget),
 		check("flow.rows-first", "A report needs measured rows, or a reason why there are none.", []int{100, 109}, []Moment{AtReport}, rowsFirst),
 	}

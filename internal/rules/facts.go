@@ -20,6 +20,7 @@ type Facts struct {
 	Words    []Words // of the agent, that end in a report
 	Policy   []PolicyFact
 	Budgets  []BudgetFact
+	Entry    []EntryFact
 	Branch   string // applied branch, empty = none
 	Rows     int    // rows of any status
 	Reason   string // why there are none
@@ -55,6 +56,13 @@ type FlagUse struct {
 	Value   string // the value at fault
 	Choices []string
 	Role    string // "", tp, pp, dp, ep, context, backend: what the adapter says the flag decides
+}
+
+// EntryFact is something that hosts.yaml says of how engines are launched.
+type EntryFact struct {
+	Key  string // env.NCCL_DEBUG, engines.vllm.venv
+	Then string // when the campaign opened, "" = it was not there
+	Now  string
 }
 
 // BlockFacts is a run of blocks, a comparison or a profile asked for.

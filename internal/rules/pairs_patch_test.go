@@ -218,6 +218,13 @@ func patchPairs() map[string]pair {
 		}, honestTwins: map[string]func(*rules.Facts){
 			"a policy that says nothing": func(f *rules.Facts) { f.Policy = nil },
 		}},
+		"fair.same-entry": {honest: atPolicy, cheats: map[string]func(*rules.Facts){
+			"another variable for a competitor": func(f *rules.Facts) { f.Entry[1].Now = "1" },
+			"a variable taken away":             func(f *rules.Facts) { f.Entry[1].Now = "" },
+			"a variable that was not there":     func(f *rules.Facts) { f.Entry[1].Then = "" },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"a contract of before": func(f *rules.Facts) { f.Entry = nil },
+		}},
 		"flow.budget": {honest: atPolicy, cheats: map[string]func(*rules.Facts){
 			"one launch too many":       func(f *rules.Facts) { f.Budgets[0].Asked = 3 },
 			"nothing left":              func(f *rules.Facts) { f.Budgets[0].Spent, f.Budgets[0].Asked = 10, 0 },

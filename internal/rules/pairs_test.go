@@ -42,7 +42,7 @@ func atPolicy() *rules.Facts {
 	return &rules.Facts{Contract: terms(), Policy: []rules.PolicyFact{
 		{Field: "model", Got: "Qwen/Qwen3-8B", Line: "policy.yaml:2 `models: [Qwen/*]`", Change: "ask the engineer to add it"},
 		{Field: "host", Got: "h100a", Line: "policy.yaml:1 `hosts: [h100b]`", Valid: []string{"h100b"}, Change: "ask the engineer to add it"},
-	}, Budgets: []rules.BudgetFact{
+	}, Entry: []rules.EntryFact{{Key: "device", Then: "cuda", Now: "cuda"}, {Key: "engines.vllm.env.VLLM_X", Then: "0", Now: "0"}}, Budgets: []rules.BudgetFact{
 		{Key: "budgets.launches_per_day", Unit: "launches", Limit: 10, Spent: 8, Asked: 1, Of: "all campaigns of this home today", Line: "policy.yaml:5", Change: "ask the engineer to raise it"},
 		{Key: "budgets.gpu_hours_per_campaign", Unit: "GPU-hours", Limit: 4, Spent: 1, Asked: 0.5, Of: "this campaign", Line: "policy.yaml:6", Change: "ask the engineer to raise it"},
 	}}

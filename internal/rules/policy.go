@@ -34,6 +34,24 @@ func policyAllows(f *Facts) *Violation {
 	return nil
 }
 
+// sameEntry refuses to go on with engines that hosts.yaml says to launch otherwise than when the campaign opened.
+func sameEntry(f *Facts) *Violation {
+	for _, e := range f.Entry {
+		if e.Then == e.Now {
+			continue
+		}
+		said := func(v string) string {
+			if v == "" {
+				return "not there"
+			}
+			return fmt.Sprintf("%q", v)
+		}
+		return &Violation{What: fmt.Sprintf("hosts.yaml says %s is %s, when the campaign opened it was %s: what is measured now would be another engine under the same name", e.Key, said(e.Now), said(e.Then)),
+			Field: "hosts.yaml " + e.Key, Got: e.Now, Want: []string{e.Then}, Fix: "put the entry back as it was, or open a new campaign for the host as it is (open_campaign, from this one)"}
+	}
+	return nil
+}
+
 // withinBudget lets a run begin whose measured expectation still fits. One that nothing measured says is let begin while
 // anything is left: an assumption never refuses.
 func withinBudget(f *Facts) *Violation {
