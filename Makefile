@@ -80,6 +80,19 @@ $(CONFORMANCE_DIR)/installed: server/testdata/conformance/package.json server/te
 	cd $(CONFORMANCE_DIR) && timeout 300 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
+# Not part of CI: 320 MB from npm once, and two minutes a client.
+CLIENTS_DIR := $(CURDIR)/.cache/clients
+.PHONY: clients
+clients: $(CLIENTS_DIR)/installed ## Have the official TypeScript clients and MCP Inspector's command line play whole simulated campaigns
+	cp e2e/clients/*.mjs $(CLIENTS_DIR)
+	SOTALOOP_CLIENTS="$(CLIENTS_DIR)" $(GO) test -count=1 -timeout=20m -v -run '^TestClients$$' ./e2e
+
+$(CLIENTS_DIR)/installed: e2e/clients/package.json e2e/clients/package-lock.json
+	rm -rf $(CLIENTS_DIR) && mkdir -p $(CLIENTS_DIR)
+	cp $^ $(CLIENTS_DIR)
+	cd $(CLIENTS_DIR) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
 # Not part of CI: 8 GB from a package index, and an hour and a half of two quiet cores. An interrupted run goes on where it was.
 # The campaign's host is core 0; the clients have the rest.
 FAILURES := unknown_flag,bad_type,context,model_absent,port

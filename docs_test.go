@@ -147,7 +147,7 @@ func TestDocsPackages(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `(@?[a-z0-9/-]+)@([0-9a-z.-]+)` \\|.*\\| `([a-z0-9/]+)` \\|").FindAllStringSubmatch(string(raw), -1) {
 		documented = append(documented, m[3]+" "+m[1]+" "+m[2])
 	}
-	for _, dir := range []string{"server/testdata/conformance"} {
+	for _, dir := range []string{"server/testdata/conformance", "e2e/clients"} {
 		raw, err := os.ReadFile(dir + "/package.json")
 		require.NoError(t, err)
 		var p struct{ Dependencies, OptionalDependencies map[string]string }
