@@ -144,7 +144,7 @@ func (o Options) next(r Report, names []string, broken error) []string {
 }
 
 // addHost is how a host gets into the inventory.
-const addHost = "write the host into hosts.yaml (README, Describing a host; sotaloop schema)"
+const addHost = "sotaloop hosts add NAME --ssh ALIAS"
 
 func seconds(d time.Duration) float64 {
 	return float64(d.Round(time.Millisecond)) / float64(time.Second)

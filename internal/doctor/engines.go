@@ -40,7 +40,7 @@ func (v *visit) examine(ctx context.Context, client *worker.Client, f *worker.Fa
 		v.ok("lease_dir", "%s can be used", v.entry.LeaseDir)
 	}
 	if len(v.entry.Engines) == 0 {
-		v.warn("engines", "the entry names none, so that no campaign can run here").fix("add engines: to the entry (README, Describing a host)")
+		v.warn("engines", "the entry names none, so that no campaign can run here").fix("sotaloop hosts add "+v.name+" (proposes what it finds)", "or add engines: by hand (README, Describing a host)")
 	}
 	for _, name := range sortedKeys(v.entry.Engines) {
 		v.engine(name, v.entry.Engines[name], f, x.Builds[name])

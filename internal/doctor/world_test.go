@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -91,86 +90,6 @@ func (w *world) signer() {
 	w.write(policy.ApproversFile, fmt.Sprintf("alice@example.org namespaces=%q %s", gitops.NamespaceApproval, ssh.MarshalAuthorizedKey(key)))
 }
 
-// host is a machine with an account of its own, whose programs lie in home/bin.
-type host struct {
-	t      *testing.T
-	home   string
-	server *hoststest.Server
-}
-
-// newHost starts an SSH server that the world's client knows by an alias.
-func (w *world) newHost(alias string) *host {
-	w.t.Helper()
-	home, err := filepath.EvalSymlinks(w.t.TempDir())
-	require.NoError(w.t, err)
-	h := &host{t: w.t, home: home}
-	require.NoError(w.t, os.Mkdir(filepath.Join(home, "bin"), 0o755))
-	h.server = hoststest.NewServer(w.t, hoststest.ServerOptions{
-		Accept: []ssh.PublicKey{w.client.Public}, Home: home,
-		Greeting: `PATH="$HOME/bin:/usr/bin:/bin"; export PATH; `,
-	})
-	w.client.Alias(alias, h.server.Addr, "  User bench")
-	w.client.Know(h.server.Addr, h.server.Keys()...)
-	return h
-}
-
-// file writes a file of the host.
-func (h *host) file(name, text string, mode fs.FileMode) string {
-	h.t.Helper()
-	path := filepath.Join(h.home, filepath.FromSlash(name))
-	require.NoError(h.t, os.MkdirAll(filepath.Dir(path), 0o755))
-	require.NoError(h.t, os.WriteFile(path, []byte(text), mode))
-	return path
-}
-
-// gpus gives the host a driver with two GPUs; used is what its second query lists.
-func (h *host) gpus(name, used string) {
-	h.file("gpus.csv", "0, GPU-aaaa, "+name+", 550.54.15, 0, 4, 81559, 345\n1, GPU-bbbb, "+name+", 550.54.15, 0, 4, 81559, 345\n", 0o644)
-	h.file("apps.csv", used, 0o644)
-	h.file("bin/nvidia-smi", `#!/bin/sh
-case "$1" in
-*clocks.applications*) printf '0, 1980, 2619, 700.00\n1, 1980, 2619, 700.00\n' ;;
---query-gpu=*) cat "$HOME/gpus.csv" ;;
---query-compute-apps=*) cat "$HOME/apps.csv" ;;
-esac
-`, 0o755)
-}
-
-// engine installs an engine's metadata and an interpreter that must not be started.
-func (h *host) engine(venv, dist, version, more string) {
-	site := venv + "/lib/python3.12/site-packages/"
-	info := site + strings.ReplaceAll(dist, "-", "_") + "-" + version + ".dist-info/"
-	h.file(venv+"/pyvenv.cfg", "home = /usr/bin\n", 0o644)
-	h.file(venv+"/bin/python", "#!/bin/sh\ntouch \"$HOME/python-was-started\"\nexit 1\n", 0o755)
-	h.file(venv+"/bin/"+dist, "#!/bin/sh\ntouch \"$HOME/python-was-started\"\nexit 1\n", 0o755)
-	h.file(info+"METADATA", "Name: "+dist+"\nVersion: "+version+"\n", 0o644)
-	h.file(info+"RECORD", dist+"/__init__.py,,\n", 0o644)
-	h.file(site+dist+"/__init__.py", "", 0o644)
-	if more != "" {
-		h.file(info+"direct_url.json", more, 0o644)
-	}
-}
-
-// tree lists everything in the host's home but the worker, with sizes and times.
-func (h *host) tree() []string {
-	h.t.Helper()
-	var all []string
-	require.NoError(h.t, filepath.WalkDir(h.home, func(path string, d fs.DirEntry, err error) error {
-		rel, _ := filepath.Rel(h.home, path)
-		if err != nil || rel == "." || rel == "sotaloop" || strings.HasPrefix(rel, "sotaloop/bin") {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil && d.IsDir() {
-			all = append(all, rel+"/")
-		} else if err == nil {
-			all = append(all, fmt.Sprint(rel, info.Size(), info.ModTime()))
-		}
-		return err
-	}))
-	return all
-}
-
 // examine looks, and checks what every report must be.
 func (w *world) examine() doctor.Report {
 	w.t.Helper()
@@ -206,7 +125,7 @@ func check(t *testing.T, r doctor.Report, host, name string) doctor.Check {
 func (w *world) golden(name string, r doctor.Report, more ...string) {
 	w.t.Helper()
 	var b strings.Builder
-	require.NoError(w.t, r.Text(&b, doctor.Style{Width: 200}))
+	require.NoError(w.t, r.Text(&b, doctor.Style{Width: 1000}))
 	got := strings.NewReplacer(append([]string{w.state, "STATE", w.client.Home, "HOME"}, more...)...).Replace(b.String())
 	for _, x := range [][2]string{
 		{`\d+\.\d+ s\b`, "N s"}, {`± N s`, "± N s"}, {`[+-]N s`, "N s"}, {`127\.0\.0\.1(\]?):\d+`, "127.0.0.1$1:PORT"}, {`SHA256:[\w+/=]+`, "SHA256:KEY"},
