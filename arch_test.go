@@ -30,7 +30,7 @@ var layers = [][]string{
 	{"internal/fault", "internal/redact", "internal/stats", "internal/chain", "internal/wildcard", "skills"}, // words and arithmetic that know nothing of us
 	{"internal/contract", "internal/ledger", "internal/jobs", "internal/trace", "internal/yamlfile", "gitops", "transcripts", "internal/bundle"},
 	{"internal/framework", "internal/bench", "internal/dataset", "internal/genuine", "internal/policy", "hosts", "internal/seal", "internal/witness"}, // one edge each: a framework's text, a load, its rows, an installation, a machine; what a report ends in
-	{"internal/rules", "internal/worker", "internal/cookbook"},                                                                                        // what is allowed; what runs on a host; where a search may begin
+	{"internal/rules", "internal/worker", "internal/cookbook", "internal/discover"},                                                                   // what is allowed; what runs on a host; where a search may begin; what a host has
 	{"internal/compare", "internal/doctor"}, // rows to verdicts; what a campaign would miss
 	{"internal/search"},                     // verdict-free choice of the next candidate
 	{"internal/loop"},                       // the campaign

@@ -61,7 +61,10 @@ func (inv *Inventory) Host(name string) (HostEntry, error) {
 	if near := fault.Nearest(name, names); near != "" {
 		return HostEntry{}, err.Hint("did you mean %q?", near)
 	}
-	return HostEntry{}, err.Hint("add the host to %s", inv.File)
+	if checkName(name) != "" { // not into a command that somebody may copy
+		name = "NAME"
+	}
+	return HostEntry{}, err.Hint("add it with `sotaloop hosts add %s --ssh ALIAS`, or by hand to %s", name, inv.File)
 }
 
 // Schema is the JSON Schema (draft 2020-12) of hosts.yaml.

@@ -37,6 +37,7 @@ func commands() []command {
 	return []command{
 		{"serve", "speak MCP on standard input and output (--http 127.0.0.1:PORT: over HTTP)", runServe},
 		{"doctor", "look at this machine and the hosts; say what is wrong and what mends it", runDoctor},
+		{"hosts", "describe a host: hosts add NAME [--ssh ALIAS] looks and writes hosts.yaml, with consent", runHosts},
 		{"demo", "run a whole campaign on a simulated host: no GPU, no account, no network", runDemo},
 		{"approve", "show a proposed patch with its evidence and sign it", runApprove},
 		{"reject", "reject a proposed patch with a reason", runReject},

@@ -41,7 +41,7 @@ func (l *Loop) ListHosts(ctx context.Context, name string, refresh bool) (Hosts,
 		out.Hosts = append(out.Hosts, l.view(n, entry))
 	}
 	if len(inv.Hosts) == 0 {
-		out.Warnings = append(out.Warnings, "no hosts: write "+inv.File+" with an entry for each GPU host (README, Describe a host)")
+		out.Warnings = append(out.Warnings, "no hosts: the engineer types sotaloop hosts add NAME --ssh ALIAS, or writes "+inv.File+" (README, Describing a host)")
 	}
 	out.Next = []fault.Next{{Tool: "open_campaign", Why: "freezes the terms of a comparison; plan: true shows them and the cost first"}}
 	return out, nil
