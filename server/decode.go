@@ -12,9 +12,10 @@ import (
 )
 
 // decode reads a call's arguments into a value of the struct type t. It is stricter than encoding/json (no unknown
-// field, no duplicate, no other case) and more forgiving where nothing can be lost ("42" for a number, a scalar for a
-// list of one, JSON in a string): each such slip is said in a warning. Everything else is a fault that names the field
-// and what it takes.
+// field, no duplicate, no other case) and more forgiving where nothing can be lost ("42" for a number, "True" for true, a
+// scalar for a list of one and the reverse, JSON in a string, white space around one of a few values, an empty string for an
+// optional number): each such slip is said in a warning that begins with "coerced: ". Everything else is a fault that names
+// the field and what it takes: nobody guesses what "yes", "a,b" or "latest" stands for.
 func decode(raw json.RawMessage, t reflect.Type) (in any, warnings []string, err error) {
 	n := node{kind: object}
 	if len(raw) > 0 {
@@ -58,7 +59,26 @@ type decoder struct{ warnings []string }
 
 // warn says what was read as something else.
 func (d *decoder) warn(at slot, n node, as string) {
-	d.warnings = append(d.warnings, fmt.Sprintf("%s was %s and was read as %s", at, n, as))
+	d.warnings = append(d.warnings, fmt.Sprintf("coerced: %s was %s and was read as %s", at, n, as))
+}
+
+// only gives the value of a list of one where a single value of one of kinds is due, and any other value as it is.
+func (d *decoder) only(n node, at slot, kinds ...kind) node {
+	if n.kind != array || len(n.items) != 1 || !slices.Contains(kinds, n.items[0].kind) {
+		return n
+	}
+	d.warn(at, n, "its only item")
+	return n.items[0]
+}
+
+// unwrapped gives the value of kind k that a string spells out, and any other value as it is.
+func (d *decoder) unwrapped(n node, at slot, k kind, as string) node {
+	inner, ok := n.inside(k)
+	if !ok {
+		return n
+	}
+	d.warn(at, n, as)
+	return inner
 }
 
 // assign reads n into v.
@@ -74,7 +94,8 @@ func (d *decoder) assign(v reflect.Value, n node, at slot) error {
 		*raw = n.raw
 		return nil
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok && n.kind == text {
+	_, spelt := n.inside(object)
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok && n.kind == text && !spelt {
 		if err := u.UnmarshalText([]byte(n.text)); err != nil {
 			return fault.New(fault.InvalidInput, "%s cannot be read: %v", at, err).At(at.path, n.text)
 		}
@@ -101,10 +122,7 @@ func (d *decoder) assign(v reflect.Value, n node, at slot) error {
 
 // structure reads an object into a struct.
 func (d *decoder) structure(v reflect.Value, n node, at slot) error {
-	if inner, ok := n.inside(object); ok {
-		d.warn(at, n, "the object in it")
-		n = inner
-	}
+	n = d.only(d.unwrapped(n, at, object, "the object in it"), at, object)
 	if n.kind != object {
 		return wrongType(v.Type(), n, at)
 	}
@@ -113,6 +131,10 @@ func (d *decoder) structure(v reflect.Value, n node, at slot) error {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == m.name })
 		if i < 0 {
 			return unknownField(m.name, fields, at)
+		}
+		if d.isEmpty(fields[i], v.FieldByIndex(fields[i].index), m.node) {
+			d.warn(at.in(fields[i]), m.node, "left out")
+			continue
 		}
 		if err := d.assign(v.FieldByIndex(fields[i].index), m.node, at.in(fields[i])); err != nil {
 			return err
@@ -126,12 +148,14 @@ func (d *decoder) structure(v reflect.Value, n node, at slot) error {
 	return nil
 }
 
+// isEmpty says whether n is an empty string where an optional field takes anything but a free text.
+func (*decoder) isEmpty(f field, v reflect.Value, n node) bool {
+	return n.kind == text && n.text == "" && !f.required && (v.Kind() != reflect.String || len(f.enum) > 0)
+}
+
 // mapping reads an object into a map with string keys.
 func (d *decoder) mapping(v reflect.Value, n node, at slot) error {
-	if inner, ok := n.inside(object); ok {
-		d.warn(at, n, "the object in it")
-		n = inner
-	}
+	n = d.only(d.unwrapped(n, at, object, "the object in it"), at, object)
 	if n.kind != object {
 		return wrongType(v.Type(), n, at)
 	}
@@ -148,10 +172,7 @@ func (d *decoder) mapping(v reflect.Value, n node, at slot) error {
 
 // list reads a list, or one scalar or object as a list of one.
 func (d *decoder) list(v reflect.Value, n node, at slot) error {
-	if inner, ok := n.inside(array); ok {
-		d.warn(at, n, "the list in it")
-		n = inner
-	}
+	n = d.unwrapped(n, at, array, "the list in it")
 	items := n.items
 	if n.kind != array {
 		d.warn(at, n, "a list of one")

@@ -66,6 +66,10 @@ type echoOut struct {
 
 type noIn struct{}
 
+type choosyIn struct {
+	Blocks int `json:"blocks"`
+}
+
 type textOut struct {
 	tools.Answer
 	Text string `json:"text"`
@@ -100,6 +104,12 @@ func fixtures() []tools.Tool {
 		}),
 		tools.Define("big", "", "Answers too much.", tools.Hints{}, func(_ context.Context, in echoIn) (textOut, error) {
 			return textOut{Text: strings.Repeat("x", 70<<10)}, nil
+		}),
+		tools.Define("choosy", "", "Refuses what is odd.", tools.Hints{ReadOnly: true}, func(_ context.Context, in choosyIn) (textOut, error) {
+			if in.Blocks%2 == 1 {
+				return textOut{}, fault.New(fault.RuleViolation, "%d blocks", in.Blocks).ByRule("fair.same-sla").Hint("give an even number")
+			}
+			return textOut{Text: "even"}, nil
 		}),
 		textTool("denied", func(context.Context) (string, error) { return "reached", nil }),
 		textTool("late", func(context.Context) (string, error) { return "", context.DeadlineExceeded }),

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,12 +53,12 @@ func (s *Server) run(ctx context.Context, h handler) (json.RawMessage, error) {
 	}
 	if s.opts.Policy != nil {
 		if err := s.opts.Policy(ctx, h.name, in); err != nil {
-			return nil, err
+			return nil, with(warnings, err)
 		}
 	}
 	out, err := h.handle(ctx, in)
 	if err != nil {
-		return nil, err
+		return nil, with(warnings, err)
 	}
 	raw, err := h.encode(out, warnings)
 	if err != nil {
@@ -68,6 +69,17 @@ func (s *Server) run(ctx context.Context, h handler) (json.RawMessage, error) {
 		return nil, tooLong(h, len(raw), s.opts.MaxResult)
 	}
 	return raw, nil
+}
+
+// with makes a refusal say, too, what of the call was read as something else.
+func with(warnings []string, err error) error {
+	f, ok := fault.As(err)
+	if !ok || len(warnings) == 0 {
+		return err
+	}
+	out := *f
+	out.Hints = slices.Concat(f.Hints, warnings)
+	return &out
 }
 
 // admit takes a place among the running calls, and among the waiting ones where h waits.

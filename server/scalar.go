@@ -16,16 +16,17 @@ const exact = 1 << 53
 
 // scalar reads a string, number or truth value.
 func (d *decoder) scalar(v reflect.Value, n node, at slot) error {
+	n = d.only(n, at, text, digits, truth)
 	switch v.Kind() {
 	case reflect.String:
 		return d.str(v, n, at)
 	case reflect.Bool:
-		b, ok := map[string]bool{"true": true, "false": false}[n.text]
+		b, ok := map[string]bool{"true": true, "false": false}[strings.ToLower(strings.TrimSpace(n.text))]
 		if !ok || n.kind != truth && n.kind != text {
 			return wrongType(v.Type(), n, at)
 		}
 		if n.kind == text {
-			d.warn(at, n, n.text)
+			d.warn(at, n, strconv.FormatBool(b))
 		}
 		v.SetBool(b)
 		return nil
@@ -63,6 +64,11 @@ func (d *decoder) str(v reflect.Value, n node, at slot) error {
 		return wrongType(v.Type(), n, at)
 	}
 	if want := at.field.enum; len(want) > 0 && !slices.Contains(want, n.text) {
+		if bare := strings.TrimSpace(n.text); slices.Contains(want, bare) {
+			d.warn(at, n, strconv.Quote(bare))
+			v.SetString(bare)
+			return nil
+		}
 		f := fault.New(fault.InvalidInput, "%s is %q, which is not one of its values", at, n.text).At(at.path, n.text, want...)
 		if near := nearest(n.text, want); near != "" {
 			return f.Hint("did you mean %q?", near)

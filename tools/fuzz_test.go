@@ -257,6 +257,9 @@ func FuzzToolArguments(f *testing.F) {
 		f.Add(i, []byte(`{"campaign":"`+fuzzCampaign+`","framework":"vllm","base_flags":{"--x":"$(touch zzq)"},"space":{"tp-size":[1,"--zzq"]},"diff":"--- a/zzq\n+++ b/../zzq\n","candidates":["../zzq"]}`))
 		f.Add(i, []byte(`{"model":"tiny","host":"gpu","sla":"none","plan":true,"scenarios":[{"name":"../zzq","input_len":1e9}],"commands":{"vllm":"vllm serve; zzq"}}`))
 	}
+	for i := range all { // slips that are coerced carry no word past what checks it
+		f.Add(i, []byte(`{"campaign":["`+fuzzCampaign+`"],"framework":"vllm ","base_flags":"{\"--x\":\"$(touch zzq)\"}","space":"{\"tp-size\":[\"--zzq\"]}","rows":"[\"zzq; touch /x\"]","symptom":"{\"scenario\":\"../zzq\",\"metric\":\"zzq\"}"}`))
+	}
 	w := newFuzzed(f)
 	f.Fuzz(func(t *testing.T, which int, raw []byte) {
 		if !json.Valid(raw) || bytes.ContainsAny(raw, "\r\n") {
