@@ -5,8 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -40,10 +44,12 @@ func runDoctor(ctx context.Context, s streams, args []string) error {
 	}
 	opt := h.doctor(*workerDir)
 	opt.Only, opt.PerHost = *only, *limit
+	moving := &movingLine{w: s.Err, steps: map[string]string{}}
 	if !*asJSON && isTerminal(s.Err) {
-		opt.Doing = func(host, what string) { fmt.Fprintf(s.Err, "%s: %s …\n", host, what) }
+		opt.Doing = moving.show
 	}
 	report, err := doctor.Examine(ctx, opt)
+	moving.end()
 	if err != nil {
 		return err
 	}
@@ -70,6 +76,38 @@ func (h home) doctor(workerDir string) doctor.Options {
 	}
 }
 
+// movingLine tells a person who waits what is being done on which host, on one line.
+type movingLine struct {
+	w     io.Writer
+	mu    sync.Mutex
+	steps map[string]string
+	shown bool
+}
+
+// maxMoving is how long the line may be, so that it stays one.
+const maxMoving = 76
+
+func (l *movingLine) show(host, what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.steps[host], l.shown = what, true
+	var texts []string
+	for _, name := range slices.Sorted(maps.Keys(l.steps)) {
+		texts = append(texts, name+": "+l.steps[name])
+	}
+	text := []rune(strings.Join(texts, " · "))
+	fmt.Fprintf(l.w, "\r%s\x1b[K", string(text[:min(len(text), maxMoving)]))
+}
+
+// end takes the line away.
+func (l *movingLine) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shown {
+		fmt.Fprint(l.w, "\r\x1b[K")
+	}
+}
+
 // isTerminal says whether a person looks at a stream.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
@@ -82,7 +120,7 @@ func tableStyle(w io.Writer) doctor.Style {
 	if !isTerminal(w) {
 		return style
 	}
-	if columns, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil { //nolint:forcetypeassert // a terminal is a file
+	if columns, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && columns > 1 { //nolint:forcetypeassert // a terminal is a file
 		style.Width = columns - 1
 	}
 	if os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -125,6 +126,44 @@ func TestHostThatHangs(t *testing.T) {
 	r := w.examine()
 	require.Equal(t, doctor.OK, check(t, r, "stuck", "ssh").Level)
 	require.Contains(t, check(t, r, "stuck", "worker").Found, "time is up")
+}
+
+// TestHostThatFallsSilent: the network goes away without a word in the middle of a step.
+func TestHostThatFallsSilent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := w.client.NewAccount("silent")
+	h.Program("uname", ": >\"$HOME/asked\"; exec sleep 300\n")
+	w.write("hosts.yaml", "hosts:\n  silent: {ssh: silent}\n")
+	w.opt.PerHost = 2 * time.Second
+	go func() {
+		for t.Context().Err() == nil {
+			if _, err := os.Stat(filepath.Join(h.Home, "asked")); err == nil {
+				h.Server.Freeze()
+				return
+			}
+			time.Sleep(5 * time.Millisecond) //nolint:forbidigo // for a file on the host
+		}
+	}()
+	r := w.examine()
+	require.Equal(t, doctor.OK, check(t, r, "silent", "ssh").Level)
+	require.Equal(t, doctor.Red, check(t, r, "silent", "worker").Level)
+}
+
+func TestTableIsWrapped(t *testing.T) {
+	t.Parallel()
+	r := doctor.Report{Sections: []doctor.Section{{Where: "this machine", Checks: []doctor.Check{
+		{Name: "a-very-long-name-of-a-model", Level: doctor.Red, Found: strings.Repeat("word ", 30), Fix: []string{strings.Repeat("type this ", 12)}},
+		{Name: "ok", Level: doctor.OK, Found: "short"},
+	}}}}
+	var b strings.Builder
+	require.NoError(t, r.Text(&b, doctor.Style{Width: 80, Paint: func(_ doctor.Level, word string) string { return "<" + word + ">" }}))
+	for line := range strings.Lines(b.String()) {
+		require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimRight(line, "\n")), 82, line)
+	}
+	require.Contains(t, b.String(), "\n  <ok>    ok               short\n")
+	require.Contains(t, b.String(), "\n                         → type this type this")
+	require.Contains(t, b.String(), "\n                           type this")
 }
 
 func TestFilesThatAreWrong(t *testing.T) {
