@@ -3,7 +3,11 @@
 package hoststest
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
+
+	"github.com/stretchr/testify/require"
 )
 
 // disk is df as an account sees it: everything lies on one large disk.
@@ -24,11 +28,16 @@ func (c *Client) BareHost(alias string) *Account {
 	a.File("src/sglang/.git/HEAD", "ref: refs/heads/main\n", 0o644)
 	a.File("src/sglang/.git/refs/heads/main", "0123456789abcdef0123456789abcdef01234567\n", 0o644)
 	a.File("src/sglang/python/sglang/__init__.py", "", 0o644)
-	a.File("venvs/plain/pyvenv.cfg", "home = /usr/bin\n", 0o644) // an environment without an engine
+	a.Engine("venvs/broken", "vllm", "0.25.0", "")
+	require.NoError(a.t, os.Remove(filepath.Join(a.Home, "venvs/broken/bin/vllm")))
+	a.File(".local/lib/python3.12/site-packages/tokenspeed-0.1.1.dist-info/METADATA", "", 0o644) // of the account, in no environment
+	a.File("venvs/plain/pyvenv.cfg", "home = /usr/bin\n", 0o644)                                 // an environment without an engine
 	for _, dir := range []string{".cache/huggingface/hub/models--Qwen--Qwen3-8B/snapshots/abc", "models/Qwen/Qwen3-0.6B", "models/half"} {
 		a.File(dir+"/config.json", `{"architectures": ["Qwen3ForCausalLM"]}`, 0o644)
 		a.File(dir+"/model-00001-of-00002.safetensors", strings.Repeat("w", 3<<20), 0o644)
 	}
+	a.File("models/no-model/config.json", `{"dataset": "some"}`, 0o644)
+	a.File("models/no-model/rows.safetensors", "w", 0o644)
 	index := `{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}`
 	a.File("models/half/model.safetensors.index.json", index, 0o644)
 	return a

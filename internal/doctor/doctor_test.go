@@ -17,6 +17,7 @@ import (
 	"github.com/sotaloop/sotaloop/hosts/hoststest"
 	"github.com/sotaloop/sotaloop/internal/doctor"
 	"github.com/sotaloop/sotaloop/internal/fault"
+	"github.com/sotaloop/sotaloop/internal/sim"
 )
 
 func TestNoHosts(t *testing.T) {
@@ -285,4 +286,32 @@ func TestClockThatIsWrong(t *testing.T) {
 	require.Equal(t, doctor.Warn, c.Level)
 	require.Contains(t, c.Found, "+36")
 	require.Contains(t, c.Fix[0], "timedatectl set-ntp true")
+}
+
+// TestSimulatedHost is the demo's: nothing is red, and that it is simulated is said.
+func TestSimulatedHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	host, err := sim.New(filepath.Join(t.TempDir(), "host"), sim.Options{Binary: self})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = host.Close() })
+	_, err = host.ServeSSH(t.Context())
+	require.NoError(t, err)
+	lay := host.Layout()
+	w.opt.SSH.SSHConfig, w.opt.SSH.KnownHosts = []string{lay.SSHConfig}, []string{lay.KnownHosts}
+	text := "hosts:\n  sim:\n    ssh: " + lay.Alias + "\n    lease_dir: ~/leases\n    models: {m: " + lay.ModelPath + "}\n    engines:\n"
+	for kind, e := range lay.Engines {
+		text += "      " + kind + ": {type: " + kind + ", venv: " + e.Venv + "}\n"
+	}
+	w.write("hosts.yaml", text)
+	r := w.examine()
+	require.NotEqual(t, doctor.Red, r.Worst, r.Sections)
+	require.Contains(t, check(t, r, "sim", "machine").Found, "a simulated host")
+	for kind, e := range lay.Engines {
+		c := check(t, r, "sim", "engine "+kind)
+		require.Equal(t, doctor.OK, c.Level, c.Found)
+		require.Contains(t, c.Found, e.Version)
+	}
 }

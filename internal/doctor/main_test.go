@@ -11,11 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sotaloop/sotaloop/internal/sim"
 	"github.com/sotaloop/sotaloop/internal/worker"
 )
 
 // TestMain lets the test binary play the worker that the tests put onto their hosts.
 func TestMain(m *testing.M) {
+	if play, ok := sim.Personality(os.Args[0]); ok {
+		os.Exit(play(os.Args[1:], os.Environ()))
+	}
 	if len(os.Args) > 2 && os.Args[1] == "worker" {
 		home, _ := os.UserHomeDir()
 		var out bytes.Buffer
