@@ -127,7 +127,7 @@ func (a *agent) evidence(best map[string]string) map[string]any {
 	require.NotEmpty(a.t, rows, "no decode row was launched from %s: %s", sim.SwitchFile, table)
 	return map[string]any{
 		"diff": string(sim.DemoPatch()), "rows": rows, "stage": "decode", "location": location, "symptom": map[string]any{"scenario": "chat", "metric": "tpot_ms"},
-		"predicted_gain": 1/(1-0.8*share) - 1, "rationale": "Fuse the query/key norms with the rotary embedding.",
+		"predicted_gain": 1/(1-0.8*share) - 1, "tests": []string{"test/srt/test_fused_norm_rope.py"}, "rationale": "Fuse the query/key norms with the rotary embedding.",
 	}
 }
 
@@ -138,6 +138,7 @@ func (a *agent) finish(do play, w *world) {
 	require.Equal(a.t, "win", reval.text("verdict"), "%s", reval)
 	require.Equal(a.t, "equal", reval.text("outputs_equal"), "%s", reval)
 	require.Greater(a.t, reval.number("measured"), 0.2)
+	require.Equal(a.t, "3 passed, 0 failed, 0 skipped with the patch, by a simulated interpreter", reval.text("tests"))
 	report := a.call("write_report", nil)
 	require.NotEqual(a.t, "loss", report.text("verdict"), "the patch closes the gap; whether it also wins is within a busy machine's noise")
 	require.Contains(a.t, report.text("claim"), "simulated")

@@ -33,9 +33,26 @@ func (r *Repo) Tar(treeish, subdir string, w io.Writer) (string, error) {
 		return "", fault.New(fault.NotFound, "%q is not a folder of %s", subdir, treeish).At("package_root", subdir).
 			Hint("set package_root to the package's folder, as seen from the repository's root")
 	}
+	return r.tar(tree, folder.Hash, subdir, func(string) bool { return true }, w)
+}
+
+// TarOf is Tar of those files of the whole tree that keep says yes to, by their path from the repository's root.
+func (r *Repo) TarOf(treeish string, keep func(path string) bool, w io.Writer) (string, error) {
+	tree, err := r.treeOf(treeish)
+	if err != nil {
+		return "", err
+	}
+	return r.tar(tree, tree, "", keep, w)
+}
+
+// tar writes the kept files of a folder of a tree.
+func (r *Repo) tar(tree, folder plumbing.Hash, subdir string, keep func(string) bool, w io.Writer) (string, error) {
 	sum := sha256.New()
 	out := tar.NewWriter(io.MultiWriter(w, sum))
-	err = r.walk(folder.Hash, "", func(f treeFile) error {
+	err := r.walk(folder, "", func(f treeFile) error {
+		if !keep(f.path) {
+			return nil
+		}
 		return r.tarFile(out, tree, subdir, f)
 	})
 	if err != nil {

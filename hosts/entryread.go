@@ -98,6 +98,10 @@ func (w *walker) wholeEngine(name string, e EngineEntry, key ast.Node) {
 		w.Fail(key, "engine %q needs exactly one of venv, image and command, not %d", name, len(places)).
 			Suggest("", []string{"venv", "image", "command"})
 	}
+	if n := len(e.TestRunner); n > 0 && (n < 3 || e.TestRunner[0] != "python" || e.TestRunner[1] != "-m" || e.TestRunner[2] != "pytest") {
+		w.Fail(key, "engine %q has test_runner %q, and tests of a patch are run by pytest of the engine's own environment", name, e.TestRunner).
+			Hint("write test_runner: [python, -m, pytest], followed by options of pytest")
+	}
 	if e.PackageRoot != "" && e.Checkout == "" {
 		w.Fail(key, "engine %q has a package_root but no checkout", name).Hint("add checkout: the git checkout that holds it")
 	}

@@ -189,6 +189,7 @@ var badInventories = []struct {
 	{name: "package outside", text: "hosts:\n  a:\n    ssh: x\n    engines:\n      e: {type: vllm, venv: ~/v, checkout: ~/c, package_root: ../p}\n", place: "5:63", message: "is not a folder inside the checkout", beyondSchema: true},
 	{name: "package without checkout", text: "hosts:\n  a:\n    ssh: x\n    engines:\n      e: {type: vllm, venv: ~/v, package_root: p}\n", place: "5:7", message: "has a package_root but no checkout"},
 	{name: "import name", text: "hosts:\n  a:\n    ssh: x\n    engines:\n      e: {type: vllm, venv: ~/v, import_name: \"a;b\"}\n", place: "5:47", message: "is not the name of a Python package"},
+	{name: "another test runner", text: "hosts:\n  a:\n    ssh: x\n    engines:\n      e: {type: vllm, venv: ~/v, test_runner: [make, test]}\n", place: "5:7", message: `has test_runner ["make" "test"]`, beyondSchema: true},
 	{name: "test runner is text", text: "hosts:\n  a:\n    ssh: x\n    engines:\n      e: {type: vllm, venv: ~/v, test_runner: pytest -q}\n", place: "5:47", message: "test_runner must be a list, not a text"},
 	{name: "duplicate key", text: "hosts:\n  a:\n    ssh: x\n    ssh: y\n", place: "4:5", message: "not YAML: mapping key \"ssh\" already defined", beyondSchema: true},
 	{name: "not closed", text: "hosts:\n  a: {ssh: x\n", place: "2:6", message: "not YAML", beyondSchema: true},

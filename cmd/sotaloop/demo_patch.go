@@ -73,7 +73,7 @@ func (a *agent) patch(ctx context.Context, w *demoWorld) error {
 	a.show.note("%d rows, %.1f %% of decode, come from %s; vLLM runs one fused kernel there", len(rows), 100*share, location)
 	args := map[string]any{
 		"diff": string(sim.DemoPatch()), "rows": rows, "stage": "decode", "location": location, "symptom": map[string]any{"scenario": "chat", "metric": "tpot_ms"},
-		"predicted_gain": gain, "rationale": "Fuse the query/key norms with the rotary embedding: five small launches a layer become one.",
+		"predicted_gain": gain, "tests": []string{"test/srt/test_fused_norm_rope.py"}, "rationale": "Fuse the query/key norms with the rotary embedding: five small launches a layer become one.",
 	}
 	if err := a.cheat(ctx, "a patch that edits the benchmark client", "propose_patch", withTerm(without(args, "diff"), "diff", harnessPatch())); err != nil {
 		return err

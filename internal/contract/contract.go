@@ -81,6 +81,8 @@ type Contract struct {
 	// TrustRemoteCode lets every side run code of the checkpoint; the engineer's policy named model and revision. The
 	// model's identity is over that code too.
 	TrustRemoteCode bool `json:"trust_remote_code,omitempty"`
+	// PatchTests says that the tests which a proposal names are run when it is revalidated; false in contracts of before.
+	PatchTests bool `json:"patch_tests,omitempty"`
 }
 
 // Model identifies what is served.

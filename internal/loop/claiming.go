@@ -73,7 +73,7 @@ func (s *State) claimFacts() *rules.ClaimFacts {
 	if r == nil {
 		return f
 	}
-	f.Patched, f.Outputs = true, r.Outputs
+	f.Patched, f.Outputs, f.Tests, f.TestsWhy = true, r.Outputs, r.TestOutcome, r.Tests
 	f.OutputWhy = fmt.Sprintf("%d of %d requests differ, two launches of the base in %d", r.Equality.BasePatched, r.Equality.Requests, r.Equality.BaseBase)
 	if q := r.Equality; q.Envelope != nil && q.Largest != nil {
 		f.OutputWhy += fmt.Sprintf(", and log-probabilities by up to %.4g where %.4g are allowed", *q.Largest, *q.Envelope)

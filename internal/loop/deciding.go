@@ -2,6 +2,7 @@ package loop
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sotaloop/sotaloop/gitops"
@@ -107,6 +108,9 @@ func (c *campaign) permits(st *State, p *ProposalState) gitops.Permits {
 				break
 			}
 		}
+	}
+	if len(p.Tests) > 0 {
+		out.Commands = append(out.Commands, "python -m pytest, of the target's environment, on "+strings.Join(p.Tests, " "))
 	}
 	out.Commands = append(out.Commands, fmt.Sprintf("each from an overlay of tree %.12s, in the blocks of revalidate and under the profiler; nothing else runs it", p.ResultTree))
 	return out

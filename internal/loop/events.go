@@ -38,13 +38,14 @@ const (
 	kindRecovered = "ledger.recovered"
 	kindFamily    = "family.counted"
 	kindReceipt   = "receipt.recorded"
+	kindTests     = "tests.run"
 )
 
 // Kinds is every kind of a campaign's ledger with its newest known version.
 var Kinds = chain.Kinds{
 	kindContract: 1, kindJob: 1, kindJobEnded: 1, kindHelp: 1, kindCandidate: 1, kindRun: 1, kindRunEnded: 1, kindLaunch: 1, kindPoint: 1,
 	kindSearch: 1, kindVerdict: 1, kindTrace: 1, kindAnalysis: 1, kindProposed: 1, kindApproval: 1, kindBranch: 1, kindReval: 1, kindRefused: 1,
-	kindReport: 1, kindCost: 1, kindSealed: 1, kindWitnessed: 1, kindRecovered: 1, kindFamily: 1, kindReceipt: 1,
+	kindReport: 1, kindCost: 1, kindSealed: 1, kindWitnessed: 1, kindRecovered: 1, kindFamily: 1, kindReceipt: 1, kindTests: 1,
 }
 
 // ContractFrozen opens a campaign.
@@ -313,6 +314,8 @@ type RevalidationEnded struct {
 	Lengths   []OutputLength `json:"output_lengths,omitempty"` // of scenarios with a natural end
 	Tests     string         `json:"tests"`
 	Results   []VerdictTaken `json:"results"`
+	// TestOutcome is none, passed, failed, failed_without_it or not_run; "" in campaigns of before, which ran none.
+	TestOutcome string `json:"test_outcome,omitempty"`
 }
 
 // Equality counts requests whose output digests differ, between launches of one build and across the patch.

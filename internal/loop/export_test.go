@@ -54,3 +54,8 @@ func answersOf(launches [][]Told) [][]answered {
 	}
 	return out
 }
+
+// HowTestsWent says how a proposal's tests went, for tests.
+func HowTestsWent(s *State, proposal string) (outcome, text string) {
+	return s.testOutcome(s.Proposal(proposal))
+}

@@ -73,6 +73,8 @@ func (in *intake) one(ctx context.Context, client *worker.Client, e worker.Event
 		return fmt.Errorf("launch %q is not in the plan", e.Launch)
 	}
 	switch e.Kind {
+	case worker.EventTestsDone:
+		return in.tests(ctx, client, e)
 	case worker.EventLaunchCold:
 		l.cold = &ColdLaunch{SecondsS: e.ColdS, PhasesS: e.Phases}
 		return in.keepColdLog(ctx, client, l, e)

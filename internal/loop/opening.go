@@ -235,7 +235,7 @@ func (l *Loop) draft(ctx context.Context, r OpenRequest) (c *contract.Contract, 
 		return nil, nil, nil, err
 	}
 	d = &drafting{r: r, entry: entry, policy: pol, assumed: []string{}}
-	c = &contract.Contract{Kind: contract.Kind, V: contract.Version, Created: time.Now().UTC().Truncate(time.Second), From: r.From}
+	c = &contract.Contract{Kind: contract.Kind, V: contract.Version, Created: time.Now().UTC().Truncate(time.Second), From: r.From, PatchTests: true}
 	if err := d.sides(c); err != nil {
 		return nil, nil, nil, err
 	}

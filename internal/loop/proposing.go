@@ -64,7 +64,7 @@ func (l *Loop) Propose(ctx context.Context, r ProposeRequest) (Proposal, error) 
 		return out, err
 	}
 	facts.Patch.Tests, facts.Patch.Beside = r.Tests, besidePackage(proposed, target.PackageRoot)
-	facts.Patch.Paths, facts.Patch.ChangedTests = patch.Paths(), changedTests(proposed)
+	facts.Patch.Paths, facts.Patch.ChangedTests, facts.Patch.MissingTests = patch.Paths(), changedTests(proposed), missingTests(repo, proposed.ResultTree, r.Tests)
 	facts.Patch.Unlicensed, facts.Patch.Borrowed = provenance(string(proposed.Diff))
 	facts.Patch.TouchesCited = touches(patch.Paths(), r.Location, target.PackageRoot)
 	facts.Patch.OpenProposals = st.openProposals()
@@ -257,6 +257,18 @@ func changedTests(p *gitops.Proposed) []string {
 	for _, f := range p.Files {
 		if f.OldBlob != "" && isTest(f.Path) {
 			out = append(out, f.Path)
+		}
+	}
+	return out
+}
+
+// missingTests are the named tests that are no test files of the patched tree.
+func missingTests(repo *gitops.Repo, tree string, ids []string) []string {
+	var out []string
+	for _, id := range ids {
+		file, _, _ := strings.Cut(id, "::")
+		if there, err := repo.FileExists(tree, file); err != nil || !there || !isTest(file) || path.Ext(file) != ".py" {
+			out = append(out, id)
 		}
 	}
 	return out

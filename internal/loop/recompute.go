@@ -85,6 +85,8 @@ func payloadOf(kind string) any {
 		return &ReportWritten{}
 	case kindReceipt:
 		return &ReceiptRecorded{}
+	case kindTests:
+		return &TestsRun{}
 	}
 	return patchPayloadOf(kind)
 }
@@ -141,6 +143,9 @@ func (s *State) PlanFrame(r RunPlanned, p worker.Plan) worker.Plan {
 		Kind: worker.PlanKind, V: worker.PlanVersion, RunID: r.RunID, Campaign: s.Contract.Campaign, Job: r.Job, ContractDigest: s.Digest,
 		Workdir: p.Workdir, LeaseDir: p.LeaseDir, Device: s.Contract.Host.Device, GPUs: s.Contract.Host.GPUs, Cores: s.Contract.Host.Cores, Simulated: s.Contract.Host.Simulated,
 		LaunchDeadline: p.LaunchDeadline, StallAfter: p.StallAfter, StopGrace: p.StopGrace, ProofWait: p.ProofWait, TraceWait: p.TraceWait, TraceSettle: p.TraceSettle, WarmUp: p.WarmUp, Launches: p.Launches,
+	}
+	if s.FitsTests(r, p.Tests) {
+		want.Tests = p.Tests
 	}
 	if p.Expects != nil { // plans of before it compare nothing
 		want.Expects = expected(s.Contract)
@@ -288,7 +293,7 @@ func (s *State) Look(n int) (VerdictTaken, error) {
 	return VerdictTaken{Look: n, Phase: string(compare.PhaseBlock), Family: familyCampaign, Result: result, Rows: len(rows), Digest: rowsDigest(rows)}, err
 }
 
-// Revalidated computes a revalidation's end anew; how its tests went is taken from got.
+// Revalidated computes a revalidation's end anew; the words for how its tests went are taken from got.
 func (s *State) Revalidated(got RevalidationEnded, read ReadArtifact) (RevalidationEnded, error) {
 	prop := s.Proposal(got.Proposal)
 	if prop == nil || len(prop.Approvals) == 0 || len(got.Results) == 0 {
@@ -304,6 +309,9 @@ func (s *State) Revalidated(got RevalidationEnded, read ReadArtifact) (Revalidat
 		}
 	}
 	end := RevalidationEnded{Tests: got.Tests}
+	if s.Contract.PatchTests {
+		end.TestOutcome, _ = s.testOutcome(prop)
+	}
 	return end, judgePatch(s, prop, sides, &end)
 }
 

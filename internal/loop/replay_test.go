@@ -22,7 +22,7 @@ func whole(t *testing.T) *written {
 	w.add("cost.corrected", loop.CostCorrected{Launch: "sglang-00.search", LaunchS: 3})
 	w.add("rule.refused", loop.RuleRefused{Tool: "run_benchmark", Rule: "fair.every-side"})
 	return w.traced().analyzed().proposed("patch-1").decided("patch-1", "approve").applied("patch-1").revalidated("patch-1").reported().
-		add("report.sealed", loop.ReportSealed{Lines: 1}).add("ledger.witnessed", loop.LedgerWitnessed{Seq: 1}).add("ledger.recovered", loop.LedgerRecovered{}).add("family.counted", loop.FamilyCounted{Campaigns: []loop.FamilyCampaign{}}).add("receipt.recorded", loop.ReceiptRecorded{RunID: "r1"})
+		add("report.sealed", loop.ReportSealed{Lines: 1}).add("ledger.witnessed", loop.LedgerWitnessed{Seq: 1}).add("ledger.recovered", loop.LedgerRecovered{}).add("family.counted", loop.FamilyCounted{Campaigns: []loop.FamilyCampaign{}}).add("receipt.recorded", loop.ReceiptRecorded{RunID: "r1"}).add("tests.run", loop.TestsRun{ID: "patch-1.tests.patched"})
 }
 
 func TestReplayIgnoresARepeatedKey(t *testing.T) {

@@ -97,7 +97,11 @@ func (c *campaign) runRevalidation(ctx context.Context, j JobStarted, p *jobs.Pr
 	if err != nil {
 		return err
 	}
-	err = c.execute(ctx, step{job: "revalidate/" + prop.ID, name: fmt.Sprintf("blocks/%d", args.Blocks), plan: c.plan(st, host, launches), inbox: sides.inbox,
+	plan := c.plan(st, host, launches)
+	if plan.Tests, err = c.testRuns(st, prop, sides, host); err != nil {
+		return err
+	}
+	err = c.execute(ctx, step{job: "revalidate/" + prop.ID, name: fmt.Sprintf("blocks/%d", args.Blocks), plan: plan, inbox: sides.inbox,
 		use: uses(launches, special), scenario: prop.Symptom.Scenario, from: 0.02, to: 0.9}, p)
 	if err != nil {
 		return err
@@ -109,16 +113,11 @@ func (c *campaign) runRevalidation(ctx context.Context, j JobStarted, p *jobs.Pr
 			return err
 		}
 	}
-	return c.endRevalidation(ctx, prop, sides, RevalidationEnded{Tests: testsOf(prop)}, args.Blocks)
-}
-
-// testsOf says how the proposal's tests went. They have to run on the patched tree with the base's tests beside them, on
-// the host; until the worker can do that, nothing is run rather than the base tested in the patch's name.
-func testsOf(prop *ProposalState) string {
-	if len(prop.Tests) == 0 {
-		return "none named"
+	if st, err = c.state(); err != nil {
+		return err
 	}
-	return "not run: this version cannot run tests on a patched tree; run them on branch " + prop.PatchProposed.Branch
+	outcome, text := st.testOutcome(prop)
+	return c.endRevalidation(ctx, prop, sides, RevalidationEnded{Tests: text, TestOutcome: outcome}, args.Blocks)
 }
 
 // endRevalidation takes the verdicts and records predicted against measured.

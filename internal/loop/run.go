@@ -99,7 +99,7 @@ func (c *campaign) planned(ctx context.Context, st *State, s step, id string) (w
 	}
 	plan := s.plan
 	plan.RunID, plan.Job, plan.Campaign = id, s.job, c.id
-	plan.Launches = unfinished(st, plan.Launches)
+	plan.Launches, plan.Tests = unfinished(st, plan.Launches), unfinishedTests(st, plan.Tests)
 	if len(plan.Launches) == 0 {
 		return plan, nil
 	}

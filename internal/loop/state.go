@@ -38,6 +38,7 @@ type State struct {
 	Seals      []ReportSealed
 	Witnessed  []LedgerWitnessed
 	Recovered  []LedgerRecovered
+	Tests      []TestsRun
 	Receipts   map[string]ReceiptRecorded // of the host's account, by run; the first of a run counts
 	// Policy holds the bytes of the policy that the campaign was opened under; nil where they were not kept.
 	Policy   *ledger.Artifact
@@ -134,6 +135,8 @@ func (s *State) apply(e chain.Entry) error {
 		return appendOnce(s, e, &s.Seals, func(ReportSealed) string { return fmt.Sprint(e.Seq) })
 	case kindWitnessed:
 		return appendOnce(s, e, &s.Witnessed, func(LedgerWitnessed) string { return fmt.Sprint(e.Seq) })
+	case kindTests:
+		return appendOnce(s, e, &s.Tests, func(t TestsRun) string { return t.ID })
 	case kindReceipt:
 		var list []ReceiptRecorded
 		if err := appendOnce(s, e, &list, func(r ReceiptRecorded) string { return r.RunID }); err != nil {

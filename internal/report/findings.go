@@ -112,7 +112,13 @@ func (w *writer) revalidation() {
 		}
 		w.line("- Length of answers in scenario %s: %.4g tokens before, %.4g after, standard error of the difference %.3g over %d blocks; %s", x.Scenario, x.Base, x.Patched, x.SE, x.Blocks, says)
 	}
-	w.line("- Tests: %s", r.Tests)
+	w.line("- Tests: %s", cell(r.Tests))
+	for _, t := range w.st.Tests {
+		if t.Proposal != p.ID {
+			continue
+		}
+		w.line("  - %s, tree %.12s: %s", t.Side, t.Tree, testsText(t))
+	}
 	for _, t := range r.Results {
 		for _, v := range t.Result.Verdicts {
 			w.line("- %s: %s, ratio %s %s", family(t.Family), v.Verdict, ratio(v.Ratio), pair(v.Interval))
@@ -122,6 +128,30 @@ func (w *writer) revalidation() {
 		w.line("\nThe target is still behind: the next round starts from the largest row of the patched profile above.")
 	}
 }
+
+// testsText is one run of a patch's tests.
+func testsText(t loop.TestsRun) string {
+	if t.Failure != nil {
+		return "not run: " + cell(t.Failure.Reason)
+	}
+	said := []string{fmt.Sprintf("exit %d after %.1f s", t.Result.Exit, t.Result.SecondsS)}
+	if t.Result.TimedOut {
+		said = append(said, "ended by its time limit")
+	}
+	if t.Result.Summary != "" {
+		said = append(said, code(t.Result.Summary))
+	}
+	for _, id := range t.Result.Failing[:min(10, len(t.Result.Failing))] {
+		said = append(said, "failing "+code(id))
+	}
+	if t.Log != nil {
+		said = append(said, "log "+code(t.Log.Name))
+	}
+	return strings.Join(said, ", ")
+}
+
+// code sets words of others as code.
+func code(s string) string { return "`" + cell(strings.ReplaceAll(s, "`", "'")) + "`" }
 
 func (w *writer) refusals() {
 	if len(w.st.Refusals) == 0 {

@@ -88,6 +88,20 @@ func outputEqual(f *Facts) *Violation {
 	return v
 }
 
+// patchTested refuses a claim about a patch whose own tests fail with it, or were not run.
+func patchTested(f *Facts) *Violation {
+	c := f.Claim
+	if !c.Patched || c.Tests != "failed" && c.Tests != "not_run" {
+		return nil
+	}
+	v := &Violation{What: "tests that the proposal names fail with the patch: " + c.TestsWhy, Field: "tests", Got: c.Tests, Want: []string{"passed"},
+		Fix: "find what the patch breaks, and propose it again"}
+	if c.Tests == "not_run" {
+		v.What, v.Fix = "tests that the proposal names were not run: "+c.TestsWhy, "install pytest into the target's environment, or name tests that can run there"
+	}
+	return v
+}
+
 func unseenShapes(f *Facts) *Violation {
 	if !f.Claim.Patched {
 		return nil

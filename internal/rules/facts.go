@@ -134,7 +134,8 @@ type PatchFacts struct {
 	Paths         []string
 	Beside        []string // files that the diff adds beside the target's package, where any import finds them first
 	ChangedTests  []string // existing test files whose lines change or go
-	Tests         []string // what the declared runner is to be given
+	Tests         []string // what pytest is to be given
+	MissingTests  []string // those that are no test files of the patched tree
 	TouchesCited  bool
 	Elsewhere     string
 	Gain          float64
@@ -187,6 +188,8 @@ type ClaimFacts struct {
 	Patched   bool              // the verdict is of a patched target
 	Outputs   string            // equal, differ, not_measured
 	OutputWhy string
+	Tests     string // none, passed, failed, failed_without_it, not_run; "" = of before tests were run
+	TestsWhy  string
 	Unseen    []VerdictFact // patched against base on shapes drawn after the approval
 	Gone      []string      // campaigns on the same model, target and GPU class whose run directories are no more
 }

@@ -202,6 +202,9 @@ func patchPairs() map[string]pair {
 			"another line":       tests("test/test_x.py\n--rootdir=/"),
 			"no name":            tests(""),
 			"a name without end": tests(strings.Repeat("x", 400)),
+			"a file that is not there": func(f *rules.Facts) {
+				f.Patch.Tests, f.Patch.MissingTests = []string{"test/test_x.py"}, []string{"test/test_x.py"}
+			},
 		}, honestTwins: map[string]func(*rules.Facts){
 			"paths and ids": tests("test/srt/test_x.py", "test/test_x.py::TestX::test_y[bf16-64]", "test"),
 		}},
@@ -289,6 +292,16 @@ func claimPairs() map[string]pair {
 			"a word for not sure": func(f *rules.Facts) { f.Claim.Outputs = "" },
 		}, honestTwins: map[string]func(*rules.Facts){
 			"no patch": func(f *rules.Facts) { f.Claim.Patched, f.Claim.Outputs, f.Claim.Unseen = false, "", nil },
+		}},
+		"patch.tested": {honest: atClaim, cheats: map[string]func(*rules.Facts){
+			"tests that the patch breaks": func(f *rules.Facts) { f.Claim.Tests = "failed" },
+			"tests that were not run":     func(f *rules.Facts) { f.Claim.Tests = "not_run" },
+		}, honestTwins: map[string]func(*rules.Facts){
+			"all pass":                       func(f *rules.Facts) { f.Claim.Tests = "passed" },
+			"none named":                     func(f *rules.Facts) { f.Claim.Tests = "none" },
+			"failing before it already":      func(f *rules.Facts) { f.Claim.Tests = "failed_without_it" },
+			"a campaign of before":           func(f *rules.Facts) { f.Claim.Tests = "" },
+			"no patch, whatever tests there": func(f *rules.Facts) { f.Claim.Patched, f.Claim.Tests = false, "failed" },
 		}},
 		"patch.unseen-shapes": {honest: atClaim, cheats: map[string]func(*rules.Facts){
 			"made for the contract's shapes": func(f *rules.Facts) { f.Claim.Unseen[0].Verdict = "loss" },

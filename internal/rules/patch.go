@@ -120,6 +120,10 @@ func testIDs(f *Facts) *Violation {
 				Fix: "name tests only: options and commands are the engineer's, in hosts.yaml"}
 		}
 	}
+	if len(f.Patch.MissingTests) > 0 {
+		return &Violation{What: fmt.Sprintf("%q is no Python test file of the patched tree, and what is named is run", f.Patch.MissingTests[0]), Field: "tests", Got: f.Patch.MissingTests[0],
+			Want: []string{"test/test_x.py", "test/test_x.py::test_y"}, Fix: "name test files of the checkout, or those that the diff adds; leave tests out where there are none"}
+	}
 	return nil
 }
 

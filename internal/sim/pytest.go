@@ -20,7 +20,7 @@ func runPytest(p *persona, args []string) int {
 		}
 	}
 	fmt.Fprintln(p.stdout, "============ test session starts (simulated interpreter) ============")
-	passed, failed, skipped := 0, 0, 0
+	passed, failed, skipped, summary := 0, 0, 0, ""
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
@@ -33,11 +33,15 @@ func runPytest(p *persona, args []string) int {
 				passed++
 			case "FAILED":
 				failed++
+				summary += fmt.Sprintf("FAILED %s::%s%s\n", f, t.name, why)
 			default:
 				skipped++
 			}
 			fmt.Fprintf(p.stdout, "%s::%s %s%s\n", f, t.name, verdict, why)
 		}
+	}
+	if slices.Contains(args, "-rfE") {
+		fmt.Fprint(p.stdout, summary)
 	}
 	fmt.Fprintf(p.stdout, "============ %d passed, %d failed, %d skipped (simulated) ============\n", passed, failed, skipped)
 	switch {

@@ -151,6 +151,9 @@ func (k *Keeper) vetPlan(p Plan) error {
 	case !k.is(p.LeaseDir, k.LeaseDir):
 		return refused("lease_dir %q is not the one of this account's gate", p.LeaseDir).At("lease_dir", p.LeaseDir, k.LeaseDir)
 	}
+	if len(p.Tests) > 0 && !k.Overlays {
+		return refused("the plan runs tests of a source tree, and this account's gate takes none: a tree is any code of whoever has the key").At("tests", p.Tests[0].ID)
+	}
 	for _, l := range p.Launches {
 		if l.Overlay != nil && !k.Overlays {
 			return refused("launch %q brings a source tree, and this account's gate takes none: a tree is any code of whoever has the key", l.ID).At("launches.overlay", l.Overlay.Tree)

@@ -66,6 +66,9 @@ func (p *Plan) complete(home string) error {
 	setDefault(&p.ProofWait, defaultProofWait)
 	setDefault(&p.TraceWait, defaultTraceWait)
 	setDefault(&p.TraceSettle, defaultTraceSettle)
+	if err := p.checkTests(); err != nil {
+		return err
+	}
 	return p.checkLaunches()
 }
 
@@ -145,10 +148,13 @@ func (l *Launch) ids() []string {
 }
 
 func (l *Launch) checkOverlay() error {
-	o := l.Overlay
-	if o == nil {
+	if l.Overlay == nil {
 		return nil
 	}
+	return l.Overlay.check()
+}
+
+func (o *Overlay) check() error {
 	if !treePattern.MatchString(o.Tree) {
 		return fault.New(fault.InvalidInput, "overlay tree %q is not the id of a git tree", o.Tree).At("launches.overlay.tree", o.Tree)
 	}
@@ -169,6 +175,13 @@ func (l *Launch) checkOverlay() error {
 // inbox names the files that must be uploaded before the start, each once.
 func (p *Plan) inbox() []string {
 	var names []string
+	for _, t := range p.Tests {
+		for _, name := range []string{t.Overlay.Tar, t.Tar} {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
 	for _, l := range p.Launches {
 		if l.Overlay != nil && !slices.Contains(names, l.Overlay.Tar) {
 			names = append(names, l.Overlay.Tar)
@@ -179,7 +192,7 @@ func (p *Plan) inbox() []string {
 
 // steps counts what a plan has to do, for the fraction that is done.
 func (p *Plan) steps() int {
-	n := 0
+	n := len(p.Tests)
 	for _, l := range p.Launches {
 		n += 1 + len(l.Points) + len(l.Captures)
 	}

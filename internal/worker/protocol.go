@@ -45,6 +45,8 @@ type Plan struct {
 	Expects        *Expected     `json:"expects,omitempty"`      // what the host has to be still; nil: nothing is compared
 	Launches       []Launch      `json:"launches"`
 
+	// Tests are run before the launches, on the leased device.
+	Tests []TestRun `json:"tests,omitempty"`
 	// Asked is the SHA-256 of the plan as it came, with a line feed; the host sets it, in its own copy alone. It is one
 	// file with the plan, so that of two plans for one run neither gets the other's.
 	Asked string `json:"asked_sha256,omitempty"`
@@ -91,6 +93,39 @@ type Overlay struct {
 	Want        map[string]string `json:"want"`         // touched file → SHA-256 that the process must have loaded
 }
 
+// TestRun runs tests of a patch's tree by pytest of the engine's own environment, with an overlay first on its path.
+type TestRun struct {
+	ID          string             `json:"id"`
+	Entry       string             `json:"entry"`
+	Framework   contract.Framework `json:"framework"`
+	Python      string             `json:"python"`  // the environment's interpreter
+	Options     []string           `json:"options"` // of pytest, from hosts.yaml
+	Tests       []string           `json:"tests"`   // paths or node ids from the repository's root
+	PackageRoot string             `json:"package_root"`
+	Env         map[string]string  `json:"env"`
+	Overlay     *Overlay           `json:"overlay"`
+	Tar         string             `json:"tar"` // of test files and settings, from the repository's root; in the inbox
+	TarDigest   string             `json:"tar_digest"`
+	Timeout     time.Duration      `json:"timeout_ns"`       // 0 = 10 min
+	Unless      string             `json:"unless,omitempty"` // an earlier one: where all of its tests passed this one is left out
+}
+
+// TestResult is how a TestRun ended.
+type TestResult struct {
+	ID       string   `json:"id"`
+	Argv     []string `json:"argv"`
+	Exit     int      `json:"exit"` // pytest's: 0 all passed, 1 some failed; -1 where a signal or the time limit ended it
+	Passed   int      `json:"passed"`
+	Failed   int      `json:"failed"` // failures and errors
+	Skipped  int      `json:"skipped"`
+	Failing  []string `json:"failing"` // node ids, sorted; the first 200
+	Summary  string   `json:"summary"` // pytest's last line; untrusted
+	TimedOut bool     `json:"timed_out,omitempty"`
+	SecondsS float64  `json:"seconds_s"`
+	// Counted says that pytest got to its end: it told its counts, and they fit its exit code.
+	Counted bool `json:"counted"`
+}
+
 // Point is one load level within a launch.
 type Point struct {
 	ID    string     `json:"id"`
@@ -134,6 +169,7 @@ const (
 	EventCaptureDone   EventKind = "capture.done"
 	EventCaptureFailed EventKind = "capture.failed"
 	EventLaunchStopped EventKind = "launch.stopped" // teardown confirmed; ends every launch, one that never had a process too
+	EventTestsDone     EventKind = "tests.done"     // of one TestRun
 	EventRunDone       EventKind = "run.done"       // lease released; State says how it ended
 )
 
@@ -153,6 +189,7 @@ type Event struct {
 	Info     string             `json:"info,omitempty"`     // resolved server arguments, JSON text, capped
 	Engine   *EngineFacts       `json:"engine,omitempty"`   // launch.ready
 	Checked  *EngineCheck       `json:"checked,omitempty"`  // point: what the engine was found to be after it
+	Tests    *TestResult        `json:"tests,omitempty"`    // tests.done
 	Failure  *Failure           `json:"failure,omitempty"`
 	Metrics  *bench.Metrics     `json:"metrics,omitempty"`
 	Audit    *bench.Audit       `json:"audit,omitempty"`

@@ -63,6 +63,9 @@ func receiptOf(workdir, dir, id string) (Receipt, error) {
 	if err := readJSON(filepath.Join(dir, planFile), &p); err != nil {
 		return r, fault.Wrap(fault.Corrupt, err, "the plan of run %q cannot be read", id)
 	}
+	if len(p.Tests) > 0 {
+		return r, refused("run %q ran tests of a source tree: they could have read this account's key, and what it recorded is not vouched for", id).At("tests", p.Tests[0].ID)
+	}
 	for _, l := range p.Launches {
 		if l.Overlay != nil {
 			return r, refused("run %q ran a source tree: code of a patch could have read this account's key, and what it recorded is not vouched for", id).At("launches.overlay", l.Overlay.Tree)

@@ -67,6 +67,7 @@ type runner struct {
 	sets    map[string]*dataset.Set // opened datasets, by digest
 	undrawn bool                    // rows of a point could not be drawn
 	warmed  map[string]bool         // cache folders that a cold launch of this run filled
+	passed  map[string]bool         // test runs all of whose tests passed
 	full    bool                    // the last beat found no space; of the beating goroutine
 
 	mu    sync.Mutex
@@ -95,7 +96,7 @@ func Run(ctx context.Context, o HostOptions, dir string) error {
 	if exists(filepath.Join(dir, eventsFile)) {
 		return nil
 	}
-	r := &runner{dir: dir, opts: o, warmed: map[string]bool{}}
+	r := &runner{dir: dir, opts: o, warmed: map[string]bool{}, passed: map[string]bool{}}
 	held, err := r.begin()
 	if err != nil {
 		_ = os.Remove(filepath.Join(dir, reserveFile))
@@ -213,6 +214,12 @@ func (r *runner) execute(ctx context.Context, held *lease) error {
 	defer stop()
 
 	r.emit(Event{Kind: EventRunStarted, Proc: r.workerProc()})
+	for i := range r.plan.Tests {
+		if ctx.Err() != nil {
+			break
+		}
+		r.runTests(ctx, &r.plan.Tests[i])
+	}
 	for i := range r.plan.Launches {
 		if ctx.Err() != nil {
 			break
